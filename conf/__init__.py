@@ -1,0 +1,1 @@
+"""Hydra groups: the defaults of every setting."""

@@ -1,0 +1,56 @@
+"""Attention as its definition reads: every score is computed and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vitladder.extend.attention import AttentionKernel
+
+
+@dataclass(frozen=True)
+class Naive(AttentionKernel):
+    """softmax(q kᵀ · scale + bias) v, as the definition reads; memory grows with seq²."""
+
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        bias: Tensor | None = None,
+        causal: bool = False,
+        scale: float | None = None,
+        return_lse: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute in float32 or better; Vaswani et al. 2017, eq. 1."""
+        wide = torch.promote_types(q.dtype, torch.float32)
+        scale = q.shape[-1] ** -0.5 if scale is None else scale
+        scores = (q.to(wide) * scale) @ k.to(wide).transpose(-2, -1)
+        if bias is not None:
+            scores = scores + bias
+        if causal:
+            scores = scores.masked_fill(_future(scores), float("-inf"))
+        if bias is None and not causal:
+            weights = scores.softmax(dim=-1)
+        else:
+            # A row of -inf has no softmax; a finite stand-in keeps NaN out of the backward too.
+            masked = scores.amax(dim=-1, keepdim=True) == float("-inf")
+            weights = scores.masked_fill(masked, 0.0).softmax(dim=-1).masked_fill(masked, 0.0)
+        output = (weights @ v.to(weights.dtype)).to(q.dtype)
+        return (output, _logsumexp(scores)) if return_lse else output
+
+
+def _future(scores: Tensor) -> Tensor:
+    queries, keys = scores.shape[-2:]
+    return torch.ones(queries, keys, dtype=torch.bool, device=scores.device).triu(
+        keys - queries + 1
+    )
+
+
+def _logsumexp(scores: Tensor) -> Tensor:
+    masked = scores.amax(dim=-1) == float("-inf")
+    finite = scores.masked_fill(masked.unsqueeze(-1), 0.0)
+    return finite.logsumexp(dim=-1).masked_fill(masked, float("-inf"))

@@ -1,0 +1,35 @@
+"""`vitladder bench`: which measurement is asked for, and its text."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from vitladder.compose import compose_config
+
+
+def bench(*, machine: bool, overhead: bool, data: str | None) -> str:
+    """Return the text of the one measurement that was asked for."""
+    if machine:
+        return _machine()
+    if overhead:
+        from vitladder.bench.overhead import measure_overhead
+
+        return str(measure_overhead())
+    return _data(str(data))
+
+
+def _machine() -> str:
+    from vitladder.bench.machine import describe, keep, measure_machine
+
+    profile = measure_machine()
+    keep(profile)
+    return describe(profile)
+
+
+def _data(path: str) -> str:
+    from vitladder.bench.images import compare
+
+    config = compose_config(["data=parquet", f"data.path={path}"])
+    with tempfile.TemporaryDirectory() as folder:
+        return str(compare(config.data, Path(folder)))

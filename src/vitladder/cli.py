@@ -1,0 +1,174 @@
+"""The `vitladder` command; each room is imported only when its command is called."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from vitladder import __version__
+from vitladder.errors import UserError, unknown
+
+HELP = f"""vitladder {__version__}: a ladder of Vision Transformers, and the law it follows
+
+  vitladder train [-m] [KEY=VALUE ...]   train one run; -m: a study of many (+sweep=demo)
+  vitladder plan [-m] [KEY=VALUE ...]    what the same command would train, and its cost
+  vitladder fit STUDY                    fit scaling laws to a study's runs (--json for programs)
+  vitladder report STUDY                 write the study's page, report.html
+  vitladder plugins                      attention kernels and position encodings, with options
+  vitladder data SOURCE                  what is in a data set (digits, a path, --hub ID)
+  vitladder bench                        measure this machine (--machine), data (--data), and
+                                         the loop (--overhead)
+  vitladder sync STUDY                   upload a study's offline Weights & Biases runs
+
+STUDY is a folder such as outputs/demo. KEY=VALUE is Hydra's syntax; every KEY stands in conf/.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 2 for bad input, said in one line."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not arguments or arguments[0] in ("-h", "--help", "help"):
+            print(HELP, end="")
+            return 0 if arguments else 2
+        if arguments[0] in ("-V", "--version"):
+            print(f"vitladder {__version__}")
+            return 0
+        return _command(arguments[0])(arguments[1:])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except UserError as error:
+        print(f"vitladder: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vitladder: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    commands = {
+        "train": _train,
+        "plan": _plan,
+        "fit": _fit,
+        "report": _report,
+        "plugins": _plugins,
+        "data": _data,
+        "bench": _bench,
+        "sync": _sync,
+    }
+    if name not in commands:
+        raise unknown("command", name, commands)
+    return commands[name]
+
+
+def _train(arguments: Sequence[str]) -> int:
+    from vitladder.launch import launch
+
+    return launch(arguments)
+
+
+def _plan(arguments: Sequence[str]) -> int:
+    from vitladder.launch import show_plan
+
+    return show_plan(arguments)
+
+
+def _fit(arguments: Sequence[str]) -> int:
+    from vitladder.laws.describe import describe_fit
+    from vitladder.laws.fit import fit_study
+
+    parser = _parser("fit", "fit scaling laws to the complete runs of a study")
+    parser.add_argument("study", type=Path, help="a study's folder, such as outputs/demo")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.add_argument("--bootstrap", type=int, default=200, help="resamples for the intervals")
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
+    given = parser.parse_args(arguments)
+    fit = fit_study(given.study, bootstrap=given.bootstrap, seed=given.seed)
+    print(json.dumps(fit, indent=1, allow_nan=False) if given.json else describe_fit(fit))
+    return 0
+
+
+def _report(arguments: Sequence[str]) -> int:
+    from vitladder.laws.fit import fit_study, unfitted_study
+    from vitladder.laws.study import points, read_records
+    from vitladder.report.page import write_page
+
+    parser = _parser("report", "write the page of a study: one file, no network")
+    parser.add_argument("study", type=Path, help="a study's folder, such as outputs/demo")
+    given = parser.parse_args(arguments)
+    command = shlex.join(["vitladder", "report", *arguments])
+    some_complete = bool(points(read_records(given.study)))
+    fit = fit_study(given.study) if some_complete else unfitted_study(given.study)
+    print(write_page(given.study, fit, command=command))
+    return 0
+
+
+def _plugins(arguments: Sequence[str]) -> int:
+    from vitladder.extend import registry
+
+    parser = _parser("plugins", "list attention kernels and position encodings")
+    parser.parse_args(arguments)
+    for kind in registry.KINDS:
+        print(f"{kind}:")
+        for plugin in registry.discover(kind).values():
+            declared = plugin.declaration()
+            print(f"  {plugin.name:<12} {declared.summary}  [{plugin.origin}]")
+            for name, option in declared.options.items():
+                print(f"    {kind}.{name}={option.default}  ({option.annotation})")
+    return 0
+
+
+def _data(arguments: Sequence[str]) -> int:
+    from vitladder.launch import show_data
+
+    parser = _parser("data", "show what is in a data set, and decode it into the cache")
+    parser.add_argument("source", help="digits, or the path of a parquet file or an image folder")
+    parser.add_argument(
+        "--hub", action="store_true", help="SOURCE is an id of the Hugging Face hub"
+    )
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="root of the cache")
+    given = parser.parse_args(arguments)
+    print(show_data(given.source, given.outputs, hub=given.hub))
+    return 0
+
+
+def _bench(arguments: Sequence[str]) -> int:
+    from vitladder.bench.command import bench
+
+    parser = _parser("bench", "measure this machine and this program")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--machine", action="store_true", help="GEMM peaks, kept for MFU")
+    what.add_argument("--overhead", action="store_true", help="the loop against a bare loop")
+    what.add_argument("--data", metavar="PATH", help="our loader against ImageFolder, on a parquet")
+    given = parser.parse_args(arguments)
+    print(bench(machine=given.machine, overhead=given.overhead, data=given.data))
+    return 0
+
+
+def _sync(arguments: Sequence[str]) -> int:
+    from vitladder.runs.tracking import sync
+
+    parser = _parser("sync", "upload a study's offline Weights & Biases runs")
+    parser.add_argument("study", type=Path, help="a study's folder, such as outputs/demo")
+    given = parser.parse_args(arguments)
+    print(f"{sync(given.study)} W&B runs are uploaded")
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UserError."""
+        raise UserError(f"{self.prog.partition(' ')[2]}: {message}; see {self.prog} --help")
+
+
+def _parser(command: str, purpose: str) -> argparse.ArgumentParser:
+    return _Parser(prog=f"vitladder {command}", description=purpose)

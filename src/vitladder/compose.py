@@ -1,0 +1,205 @@
+"""Turns command-line overrides into Configs, with Hydra; what is wrong is said in one line.
+
+Hydra composes and does not construct: the outcome is plain data, checked against the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vitladder.config import Config, validate
+from vitladder.errors import UserError, unknown
+from vitladder.extend import registry
+
+CONFIG_MODULE = "vitladder.conf"
+
+
+def register() -> None:
+    """Make plugins the options of `attention` and `position`, and studies those of `sweep`.
+
+    Plugins and studies of the working folder (./plugins, ./sweeps) are found beside the package's.
+    """
+    store = ConfigStore.instance()
+    for kind in registry.KINDS:
+        for name, plugin in registry.discover(kind).items():
+            options = plugin.declaration().options.items()
+            node = {"name": name, **{key: option.default for key, option in options}}
+            store.store(group=kind, name=name, node=node)
+    for name, file in studies().items():
+        store.store(group="sweep", name=name, node=_read(file), package="_global_")
+
+
+def studies() -> dict[str, Path]:
+    """Return the study files by name; one in ./sweeps hides none of the package's."""
+    found: dict[str, Path] = {}
+    for folder in (Path(str(files("vitladder.sweeps"))), Path.cwd() / "sweeps"):
+        for file in sorted(folder.glob("*.yaml")):
+            other = found.setdefault(file.stem, file)
+            if other.resolve() != file.resolve():
+                raise UserError(f"two studies are called '{file.stem}': {other} and {file}")
+    return found
+
+
+def compose_config(overrides: Sequence[str]) -> Config:
+    """Return the validated Config of one run; UserError says in one line what is wrong."""
+    return from_hydra(_compose(overrides))
+
+
+def compose_jobs(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of every run of a multirun, as Hydra's basic sweeper makes them.
+
+    Raises UserError for overrides that Hydra cannot parse or compose.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    fixed = [item for item in overrides if not _parse([item])[0].is_sweep_override()]
+    composed = _compose(fixed, with_hydra=True)
+    params = composed.hydra.sweeper.params or {}
+    given = {_parse([item])[0].key_or_group for item in overrides}
+    swept = [f"{key}={value}" for key, value in params.items() if key not in given]
+    try:
+        batches = BasicSweeper.split_arguments(_parse([*swept, *overrides]), None)
+    except HydraException as error:
+        raise UserError(_one_line(error)) from error
+    return [list(job) for batch in batches for job in batch]
+
+
+def from_hydra(composed: DictConfig) -> Config:
+    """Return composed Hydra data as a Config: strictly typed, unknown keys refused, validated."""
+    data = OmegaConf.to_container(composed, resolve=True)
+    if not isinstance(data, dict):
+        raise UserError("the composed config is not a mapping")
+    data.pop("hydra", None)
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), data)
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key or 'config'}: {_one_line(error)}") from error
+    if not isinstance(config, Config):
+        raise UserError("the composed config is not a Config")
+    for kind in registry.KINDS:
+        node: dict[str, Any] = getattr(config, kind)
+        options = {key: value for key, value in node.items() if key != "name"}
+        registry.check_options(kind, str(node.get("name")), options)
+    return validate(config)
+
+
+def _compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+    register()
+    try:
+        with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+            _check_names(_parse(overrides))
+            _check_plugin_options(overrides)
+            return compose("config", overrides=list(overrides), return_hydra_config=with_hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_line(error)) from error
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise UserError(f"{_one_line(error)}; settings are given as KEY=VALUE") from error
+
+
+def _check_names(overrides: Sequence[Override]) -> None:
+    """Raise UserError, with the nearest right name, for a group, option or key there is not."""
+    groups = _groups()
+    for override in overrides:
+        key = override.key_or_group
+        if key.split(".")[0].split("/")[0] == "hydra":
+            continue
+        if key in groups:
+            _check_choice(override, groups[key])
+        elif override.is_add() or override.is_delete():
+            raise UserError(
+                f"'{override.input_line}': settings can be changed, not added or deleted; "
+                f"only a study is added, as +sweep=NAME"
+            )
+        else:
+            _check_key(key)
+
+
+def _check_choice(override: Override, options: list[str]) -> None:
+    group = override.key_or_group
+    if group != "sweep" and (override.is_add() or override.is_delete()):
+        raise UserError(f"'{override.input_line}': write {group}=NAME")
+    if group == "sweep" and not override.is_add():
+        raise UserError(f"'{override.input_line}': a study is added with a plus: +{group}=NAME")
+    if override.is_sweep_override():
+        return
+    name = str(override.value())
+    kind = {"attention": "attention plugin", "position": "position plugin", "sweep": "study"}
+    if name not in options:
+        raise unknown(kind.get(group, f"choice of {group}"), name, options)
+
+
+def _check_plugin_options(overrides: Sequence[str]) -> None:
+    """Raise UserError for an option that the chosen plugin does not have."""
+    for kind in registry.KINDS:
+        given = [item for item in overrides if item.startswith(f"{kind}.")]
+        if not given:
+            continue
+        rest = [item for item in overrides if item not in given]
+        name = str(compose("config", overrides=rest)[kind].name)
+        have = registry.find(kind, name).declaration().options
+        for item in given:
+            option = _parse([item])[0].key_or_group.partition(".")[2]
+            if option not in have:
+                raise unknown(f"option of {kind}={name} called", option, have)
+
+
+def _groups() -> dict[str, list[str]]:
+    groups = {
+        folder.name: [file.stem for file in Path(str(folder)).glob("*.yaml")]
+        for folder in Path(str(files(CONFIG_MODULE))).iterdir()
+        if folder.is_dir() and any(folder.glob("*.yaml"))
+    }
+    groups |= {kind: list(registry.discover(kind)) for kind in registry.KINDS}
+    groups["sweep"] = list(studies())
+    return groups
+
+
+def _check_key(key: str) -> None:
+    schema: Any = Config
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        names = [field.name for field in fields(schema)]
+        if part not in names:
+            where = ".".join(parts[:depth])
+            have = [f"{where}.{name}" if where else name for name in names]
+            near = get_close_matches(".".join(parts[: depth + 1]), have, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ";"
+            raise UserError(
+                f"no setting '{key}'{hint} ({where or 'there'} has: {', '.join(names)})"
+            )
+        schema = get_type_hints(schema)[part]
+        if not hasattr(schema, "__dataclass_fields__"):
+            return
+
+
+def _read(file: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(file))
+    except Exception as error:
+        raise UserError(f"study {file} is not readable YAML: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Ambiguous value for argument"):
+        return f"{lines[0].rstrip('.')}: several values are a multirun, which needs -m"
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,114 @@
+"""Plan: what a run will be and cost, known before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vitladder.compute.flops import Shape, forward_flops, parameters, shape_of
+from vitladder.compute.size import sized
+from vitladder.config import Config, DataShape, validate
+from vitladder.errors import UserError
+from vitladder.extend import registry
+
+
+@dataclass(frozen=True)
+class Plan:
+    """N, C and D of one run. FLOPs are matmul FLOPs; training FLOPs are 3 x forward."""
+
+    n_params: int
+    n_matmul: int
+    n_nonembed: int
+    forward_flops_per_image: int
+    backward_flops_per_image: int
+    flops_per_image: int
+    flops_target: float | None
+    flops: float
+    images: int
+    steps: int
+    epochs: float
+    tokens: int
+
+
+def resolve(config: Config, data: DataShape) -> Config:
+    """Return the config with nothing left open: the model follows the data, and the ladder.
+
+    Raises UserError where the data and the model do not fit together.
+    """
+    given = config.model
+    model = replace(
+        given,
+        image_size=given.image_size if given.image_size is not None else data.image_size,
+        channels=given.channels if given.channels is not None else data.channels,
+        classes=given.classes if given.classes is not None else data.classes,
+    )
+    if (model.classes or 0) < data.classes:
+        raise UserError(
+            f"model.classes={model.classes} is fewer than the {data.classes} classes of the data"
+        )
+    if config.ladder.relative is not None and config.compute.flops is not None:
+        model = sized(
+            model,
+            config.ladder,
+            config.compute.flops,
+            lambda shape: position_params(config, shape),
+        )
+    model = replace(model, heads=shape_of(model).heads)
+    attention = _all_options("attention", config.attention)
+    position = _all_options("position", config.position)
+    return validate(replace(config, model=model, attention=attention, position=position))
+
+
+def plan(config: Config, data: DataShape) -> Plan:
+    """Return the plan of a resolved config; UserError if the budget is less than one step."""
+    shape = shape_of(config.model)
+    count = parameters(shape, position_params(config, shape))
+    forward = forward_flops(shape)
+    batch = config.data.batch_size
+    steps = _steps(config, forward.training)
+    images = steps * batch
+    return Plan(
+        n_params=count.total,
+        n_matmul=count.matmul,
+        n_nonembed=count.nonembed(shape.width),
+        forward_flops_per_image=forward.total,
+        backward_flops_per_image=forward.backward,
+        flops_per_image=forward.training,
+        flops_target=config.compute.flops,
+        flops=float(images * forward.training),
+        images=images,
+        steps=steps,
+        epochs=images / data.train_images,
+        tokens=images * shape.tokens.seq,
+    )
+
+
+def position_params(config: Config, shape: Shape) -> int:
+    """Return how many parameters the position encoding learns, counted on the meta device."""
+    import torch
+
+    options = {key: value for key, value in config.position.items() if key != "name"}
+    encoding = registry.load("position", config.position["name"], **options)
+    with torch.device("meta"):
+        return sum(table.numel() for table in encoding.parameters(shape.tokens).values())
+
+
+def _all_options(kind: str, node: dict[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in node.items() if key != "name"}
+    return {"name": node["name"], **registry.check_options(kind, node["name"], given)}
+
+
+def _steps(config: Config, flops_per_image: int) -> int:
+    batch, compute = config.data.batch_size, config.compute
+    if compute.steps is not None:
+        return int(compute.steps)
+    if compute.images is not None:
+        exact, given = compute.images / batch, f"compute.images={int(compute.images)}"
+        least = f"{batch} images"
+    else:
+        exact = (compute.flops or 0.0) / (flops_per_image * batch)
+        given = f"compute.flops={compute.flops:g}"
+        least = f"{flops_per_image * batch:.3g} FLOPs"
+    if exact < 0.5:
+        raise UserError(f"{given} is less than one step of {least} (batch size {batch})")
+    return max(1, round(exact))

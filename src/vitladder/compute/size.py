@@ -1,0 +1,54 @@
+"""Chooses the width and depth of a rung around the expected optimum of its budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from vitladder.compute.flops import Shape, parameters, shape_of
+from vitladder.config import LadderConfig, ModelConfig
+from vitladder.errors import UserError
+
+_WIDEST = 16384
+
+
+def target_params(ladder: LadderConfig, flops: float) -> float:
+    """Return the N aimed at: relative x the power law of expected optima at this budget."""
+    if ladder.relative is None:
+        raise UserError("ladder.relative is not given, so there is no size to aim at")
+    target: float = ladder.relative * ladder.n_params * (flops / ladder.flops) ** ladder.exponent
+    return target
+
+
+def sized(
+    model: ModelConfig,
+    ladder: LadderConfig,
+    flops: float,
+    position_params: Callable[[Shape], int],
+) -> ModelConfig:
+    """Return the model with the width and depth whose N is nearest to the target, in ratio.
+
+    Widths are multiples of ladder.width_step; depth follows width: one layer for every
+    `aspect` of width, at least `min_depth`. Heads follow the width unless given.
+    """
+    target = target_params(ladder, flops)
+    best: tuple[float, ModelConfig] | None = None
+    for width in range(ladder.width_step, _WIDEST + 1, ladder.width_step):
+        if model.heads is not None and width % model.heads:
+            continue
+        depth = max(ladder.min_depth, round(width / ladder.aspect))
+        candidate = replace(model, width=width, depth=depth)
+        shape = shape_of(candidate)
+        total = parameters(shape, position_params(shape)).total
+        distance = abs(math.log(total / target))
+        if best is None or distance < best[0]:
+            best = (distance, candidate)
+        if total > target:
+            break
+    if best is None:
+        raise UserError(
+            f"no width up to {_WIDEST} is a multiple of model.heads={model.heads} and of "
+            f"ladder.width_step={ladder.width_step}"
+        )
+    return best[1]

@@ -1,0 +1,1 @@
+"""What a plugin author uses: the contracts of attention kernels and position encodings."""

@@ -1,0 +1,144 @@
+"""Finds plugins and loads them: the package's own, ./plugins of the working folder, entry points.
+
+Listing plugins and checking their options reads the source and runs none of it, so that it stays
+quick and needs no torch; only `load` imports a plugin.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, overload
+
+from vitladder.errors import UserError, unknown
+from vitladder.extend.attention import AttentionKernel
+from vitladder.extend.options import Declaration, check_value, read_declaration
+from vitladder.extend.position import PositionEncoding
+
+KINDS = ("attention", "position")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One plugin that was found: its name, its file, and who brought it."""
+
+    kind: str
+    name: str
+    file: Path
+    module: str
+    origin: str
+
+    def declaration(self) -> Declaration:
+        """Read the plugin's class name, summary and options from its source."""
+        return read_declaration(self.file)
+
+
+def discover(kind: str) -> dict[str, Plugin]:
+    """Return every plugin of a kind by name; two files with one name raise UserError."""
+    if kind not in KINDS:
+        raise unknown("plugin kind", kind, KINDS)
+    found: dict[str, Plugin] = {}
+    for plugin in [*_packaged(kind), *_local(kind), *_installed(kind)]:
+        other = found.setdefault(plugin.name, plugin)
+        if other.file != plugin.file:
+            raise UserError(
+                f"two {kind} plugins are called '{plugin.name}': {other.file} and {plugin.file}; "
+                f"rename one of them"
+            )
+    return dict(sorted(found.items()))
+
+
+def find(kind: str, name: str) -> Plugin:
+    """Return the plugin with this name; UserError names the nearest one that exists."""
+    plugins = discover(kind)
+    if name not in plugins:
+        raise unknown(f"{kind} plugin", name, plugins)
+    return plugins[name]
+
+
+def check_options(kind: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return all options of a plugin, defaults filled in; UserError for a wrong name or type."""
+    declared = find(kind, name).declaration().options
+    for key, value in options.items():
+        if key not in declared:
+            raise unknown(f"option of {kind}={name}", key, declared)
+        check_value(f"{kind}.{key}", declared[key].annotation, value)
+    return {key: options.get(key, option.default) for key, option in declared.items()}
+
+
+@overload
+def load(kind: Literal["attention"], name: str, **options: Any) -> AttentionKernel: ...
+@overload
+def load(kind: Literal["position"], name: str, **options: Any) -> PositionEncoding: ...
+def load(kind: str, name: str, **options: Any) -> Any:
+    """Import a plugin and return it with these options; an attention plugin is the kernel.
+
+    Raises UserError for a name, option or type that does not exist, and where the plugin's file
+    cannot be imported.
+    """
+    plugin = find(kind, name)
+    checked = check_options(kind, name, options)
+    module = _import(plugin)
+    loaded = getattr(module, plugin.declaration().class_name)(**checked)
+    contract = {"attention": AttentionKernel, "position": PositionEncoding}[kind]
+    if not isinstance(loaded, contract):
+        raise UserError(f"{plugin.file}: its class must be a subclass of {contract.__name__}")
+    return loaded
+
+
+def _packaged(kind: str) -> Iterator[Plugin]:
+    package = importlib.import_module(f"vitladder.plugins.{kind}")
+    for folder in package.__path__:
+        yield from _files(kind, Path(folder), package.__name__, "vitladder")
+
+
+def _local(kind: str) -> Iterator[Plugin]:
+    yield from _files(kind, Path.cwd() / "plugins" / kind, "", "./plugins")
+
+
+def _files(kind: str, folder: Path, package: str, origin: str) -> Iterator[Plugin]:
+    for file in sorted(folder.glob("*.py")):
+        if not file.name.startswith("_"):
+            module = f"{package}.{file.stem}" if package else ""
+            yield Plugin(kind, file.stem, file.resolve(), module, origin)
+
+
+def _installed(kind: str) -> Iterator[Plugin]:
+    for entry in entry_points(group=f"vitladder.{kind}"):
+        try:
+            spec = importlib.util.find_spec(entry.module)
+        except ImportError as error:
+            raise UserError(
+                f"{kind} plugin '{entry.name}': {entry.value} cannot be found ({error})"
+            ) from error
+        if spec is None or spec.origin is None:
+            raise UserError(f"{kind} plugin '{entry.name}': there is no module {entry.module}")
+        owner = entry.dist.name if entry.dist else "entry point"
+        yield Plugin(kind, entry.name, Path(spec.origin).resolve(), entry.module, owner)
+
+
+def _import(plugin: Plugin) -> ModuleType:
+    try:
+        if plugin.module:
+            return importlib.import_module(plugin.module)
+        name = f"vitladder_local_plugins.{plugin.kind}.{plugin.name}"
+        if name in sys.modules and sys.modules[name].__file__ == str(plugin.file):
+            return sys.modules[name]
+        spec = importlib.util.spec_from_file_location(name, plugin.file)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{plugin.file} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+    except Exception as error:
+        raise UserError(
+            f"{plugin.kind} plugin '{plugin.name}' ({plugin.file}) cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,162 @@
+"""`vitladder train` and `plan`: from the command line to runs, checked before anything starts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from vitladder.compose import CONFIG_MODULE, compose_config, compose_jobs, register
+from vitladder.compute.plan import Plan, plan
+from vitladder.config import Config, DataShape
+from vitladder.errors import UserError
+from vitladder.runs.sweep import Place, clear_stop, invocation, print_summary
+from vitladder.train.cache import prepare
+from vitladder.train.task import place_of, resolved, task
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a command before it starts."""
+
+    config: Config
+    data: DataShape
+    place: Place
+
+
+def launch(arguments: Sequence[str]) -> int:
+    """Train the runs that the arguments ask for; return 0 when all are finished, else 1.
+
+    Raises UserError before any of them starts where the config, a plugin or the data is wrong.
+    """
+    multirun, overrides = _split(arguments, "train")
+    runs = planned(overrides, multirun=multirun)
+    waiting = [run for run in runs if run.place.finished() is None]
+    if waiting:
+        _check(waiting)
+        with invocation(shlex.join(["vitladder", "train", *arguments])):
+            try:
+                _run_hydra(arguments)
+            finally:
+                clear_stop(runs[0].place.study_folder)
+    return print_summary([run.place for run in runs])
+
+
+def show_plan(arguments: Sequence[str]) -> int:
+    """Print what `train` would do with the same arguments; --json prints one object."""
+    as_json = "--json" in arguments
+    multirun, overrides = _split([a for a in arguments if a != "--json"], "plan")
+    runs = planned(overrides, multirun=multirun)
+    plans = [(run, plan(run.config, run.data)) for run in runs]
+    if as_json:
+        print(json.dumps(_plan_data(plans), indent=1, allow_nan=False))
+    else:
+        Console().print(_plan_table(plans))
+    return 0
+
+
+def show_data(source: str, outputs: Path, *, hub: bool) -> str:
+    """Return what is in a data set, after decoding it into the cache."""
+    from vitladder.train.data import format_inspection, guess, inspect
+
+    kind = "hub" if hub else guess(source)
+    path = [] if kind == "digits" else [f"data.path={json.dumps(source)}"]
+    config = compose_config([f"data={kind}", *path, f"outputs={json.dumps(str(outputs))}"])
+    return format_inspection(inspect(config.data, outputs / ".cache"))
+
+
+def planned(overrides: Sequence[str], *, multirun: bool) -> list[Planned]:
+    """Return every different run of a command, resolved; the same run twice is one."""
+    jobs = compose_jobs(overrides) if multirun else [list(overrides)]
+    runs: dict[Path, Planned] = {}
+    for job in jobs:
+        config, data = resolved(compose_config(job))
+        run = Planned(config, data, place_of(config))
+        runs.setdefault(run.place.folder, run)
+    return list(runs.values())
+
+
+def _check(runs: Sequence[Planned]) -> None:
+    """Raise UserError for what would fail in a run: plugins, devices, budgets, images."""
+    from vitladder.train.model import check_plugins
+    from vitladder.train.parallel import DTYPE, pick_device
+
+    for run in runs:
+        device = pick_device(run.config.parallel.device)
+        check_plugins(run.config, device.type, DTYPE[run.config.precision.name])
+        plan(run.config, run.data)
+    sizes = {}
+    for run in runs:
+        model = run.config.model
+        key = json.dumps([asdict(run.config.data), model.image_size, model.channels])
+        sizes[key] = run
+    for run in sizes.values():
+        model = run.config.model
+        prepare(
+            run.config.data,
+            image_size=model.image_size or run.data.image_size,
+            channels=model.channels or run.data.channels,
+            folder=run.place.cache,
+        )
+
+
+def _run_hydra(arguments: Sequence[str]) -> None:
+    """Hand over to Hydra, whose sweepers and launchers call `task` for every run."""
+    import hydra
+
+    register()
+    before = sys.argv
+    sys.argv = ["vitladder", *arguments]
+    try:
+        hydra.main(f"pkg://{CONFIG_MODULE}", "config", version_base="1.3")(task)()
+    finally:
+        sys.argv = before
+
+
+def _split(arguments: Sequence[str], command: str) -> tuple[bool, list[str]]:
+    """Return whether this is a multirun, and the overrides; UserError for any other flag."""
+    flags = [item for item in arguments if item.startswith("-")]
+    unknown_flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
+    if unknown_flags:
+        raise UserError(
+            f"{command}: there is no flag {unknown_flags[0]}; give KEY=VALUE settings, and -m for "
+            f"a multirun (vitladder --help)"
+        )
+    return bool(flags), [item for item in arguments if not item.startswith("-")]
+
+
+def _plan_data(plans: Sequence[tuple[Planned, Plan]]) -> dict[str, object]:
+    runs = [{"run_key": run.place.run_key, **asdict(cost)} for run, cost in plans]
+    return {"runs": runs, "total": {"flops": sum(cost.flops for _, cost in plans)}}
+
+
+def _plan_table(plans: Sequence[tuple[Planned, Plan]]) -> Table:
+    total = sum(cost.flops for _, cost in plans)
+    table = Table(
+        title=f"{len(plans)} runs, {total:.3g} training FLOPs (3 x forward matmul)",
+        title_justify="left",
+        box=box.SIMPLE,
+        pad_edge=False,
+    )
+    for column in ("run", "width", "depth", "N", "FLOPs/image", "C", "steps", "D", "epochs"):
+        table.add_column(column, justify="left" if column == "run" else "right", no_wrap=True)
+    for run, cost in plans:
+        table.add_row(
+            run.place.run_key,
+            str(run.config.model.width),
+            str(run.config.model.depth),
+            f"{cost.n_params:,}",
+            f"{cost.flops_per_image:.3g}",
+            f"{cost.flops:.3g}",
+            f"{cost.steps:,}",
+            f"{cost.images:,}",
+            f"{cost.epochs:.1f}",
+        )
+    return table

@@ -1,0 +1,1 @@
+"""What the runs say: scaling laws fitted to records, without torch."""

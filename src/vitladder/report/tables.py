@@ -1,0 +1,136 @@
+"""The page's tables: the laws with their intervals, the minima, and every run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vitladder.report.notation import (
+    MISSING,
+    finite,
+    interval,
+    percent,
+    plain,
+    power_of_ten,
+    si,
+    significant,
+)
+
+Fit = Mapping[str, Any]
+Record = Mapping[str, Any]
+Rows = list[list[str]]
+
+LAW_HEAD = ("Quantity", "Estimate", "95 % interval", "Meaning")
+PARAMETRIC_MEANING = {
+    "E": "loss that neither size nor images remove",
+    "A": "scale of the size term A/N^alpha",
+    "B": "scale of the images term B/D^beta",
+    "alpha": "exponent of size",
+    "beta": "exponent of images",
+}
+MINIMA_HEAD = ("C, FLOPs", "N*", "D*, images", "Loss", "State")
+RUN_HEAD = (
+    "Run",
+    "State",
+    "Width",
+    "Depth",
+    "N",
+    "C target",
+    "C actual",
+    "D, images",
+    "Val. loss",
+    "Val. error",
+    "Images/s",
+    "MFU",
+    "Memory",
+    "Seconds",
+    "Threads",
+)
+
+
+def parametric_rows(law: Mapping[str, Any]) -> Rows:
+    """E, A, B, alpha, beta, and the exponents of the optimum they imply."""
+    ci95 = law["ci95"] or {}
+    rows = [
+        [name, significant(value, 4), interval(ci95.get(name)), PARAMETRIC_MEANING[name]]
+        for name, value in law["params"].items()
+    ]
+    meaning = {"a": "N* ∝ C^a with a = beta/(alpha + beta)", "b": "D* ∝ C^b with b = 1 - a"}
+    return rows + [
+        [name, significant(law[name], 4), interval(ci95.get(name)), meaning[name]]
+        for name in ("a", "b")
+    ]
+
+
+def isoflop_rows(law: Mapping[str, Any]) -> Rows:
+    """The power laws through the interior minima."""
+    ci95 = law["ci95"] or {}
+    return [
+        ["a", significant(law["a"], 4), interval(ci95.get("a")), "N* = k C^a"],
+        ["b", significant(law["b"], 4), interval(ci95.get("b")), "D* = k' C^b"],
+        ["k", significant(law["k"], 4), MISSING, "N* at C = 1"],
+        ["k'", significant(law["k_images"], 4), MISSING, "D* at C = 1"],
+    ]
+
+
+def minima_rows(law: Mapping[str, Any]) -> Rows:
+    """Each budget's minimum, or its lowest run and why that is not one."""
+    return [
+        [
+            power_of_ten(minimum["flops"], 3),
+            si(minimum["n_params"]),
+            si(minimum["images"]),
+            plain(minimum["loss"], 4),
+            f"edge: {minimum['reason']}" if minimum["edge"] else "interior",
+        ]
+        for minimum in law["minima"]
+    ]
+
+
+def run_rows(records: Sequence[Record]) -> Rows:
+    """Every run, whatever became of it: by budget, then by size."""
+    return [_run(record) for record in sorted(records, key=_order)]
+
+
+def _order(record: Record) -> tuple[float, float, str]:
+    plan = record.get("plan") or {}
+    budget = finite(plan.get("flops_target")) or finite(plan.get("flops")) or 0.0
+    return budget, finite(plan.get("n_params")) or 0.0, record["run_key"]
+
+
+def _run(record: Record) -> list[str]:
+    plan, results = record.get("plan") or {}, record.get("results") or {}
+    model = (record.get("config") or {}).get("model") or {}
+    memory = finite(results.get("peak_memory_bytes"))
+    images = finite(results.get("images"))
+    return [
+        record["run_key"],
+        record["status"],
+        _whole(model.get("width")),
+        _whole(model.get("depth")),
+        si(finite(plan.get("n_params"))),
+        power_of_ten(finite(plan.get("flops_target"))),
+        power_of_ten(finite(plan.get("flops")), 3),
+        si(images if images is not None else finite(plan.get("images"))),
+        plain(finite(results.get("val_loss")), 4),
+        percent(finite(results.get("val_error"))),
+        si(finite(results.get("images_per_s"))),
+        percent(finite(results.get("mfu"))),
+        MISSING if memory is None else f"{si(memory)}B",
+        plain(finite((record.get("times") or {}).get("seconds")), 1),
+        _whole((record.get("environment") or {}).get("threads")),
+    ]
+
+
+def _whole(value: object) -> str:
+    number = finite(value)
+    return MISSING if number is None else f"{number:.0f}"
+
+
+def error_rows(records: Sequence[Record]) -> Rows:
+    """The runs that did not complete, and what they said."""
+    return [
+        [record["run_key"], record["status"], str(record.get("error") or "no message")]
+        for record in sorted(records, key=_order)
+        if record["status"] != "complete"
+    ]

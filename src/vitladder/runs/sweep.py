@@ -1,0 +1,137 @@
+"""The runs of one command: where they lie, which are finished, one writer each, the final table."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from vitladder.runs.record import FINISHED, Record, read_record
+
+# How the processes that a launcher starts learn which command they belong to.
+COMMAND = "VITLADDER_COMMAND"
+INVOCATION = "VITLADDER_INVOCATION"
+
+_STATUS_STYLE = {"complete": "green", "diverged": "yellow", "failed": "red", "interrupted": "red"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run lies: outputs/<study>/<run_key>."""
+
+    outputs: Path
+    study: str
+    run_key: str
+
+    @property
+    def folder(self) -> Path:
+        """The run's own folder."""
+        return self.study_folder / self.run_key
+
+    @property
+    def study_folder(self) -> Path:
+        """The folder of all runs of the study."""
+        return self.outputs / self.study
+
+    @property
+    def cache(self) -> Path:
+        """Where decoded images are kept, for all studies."""
+        return self.outputs / ".cache"
+
+    def finished(self) -> Record | None:
+        """Return the record of a run that needs no more training, else None."""
+        record = read_record(self.folder)
+        return record if record is not None and record.status in FINISHED else None
+
+
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Let one process at a time train this run; another waits, and then finds it finished.
+
+    The operating system frees the lock when its process ends, however it ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def invocation(command: str) -> Iterator[None]:
+    """Tell the processes that this command starts what it is, through their environment."""
+    os.environ[COMMAND] = command
+    os.environ[INVOCATION] = uuid.uuid4().hex[:12]
+    try:
+        yield
+    finally:
+        del os.environ[COMMAND], os.environ[INVOCATION]
+
+
+def request_stop(study: Path) -> None:
+    """With on_error=stop: let no further run of this command start."""
+    _stop_file(study).touch()
+
+
+def stop_requested(study: Path) -> bool:
+    """Whether a run of this command has failed and asked the others not to start."""
+    return _stop_file(study).exists()
+
+
+def clear_stop(study: Path) -> None:
+    """Forget the request at the end of the command."""
+    _stop_file(study).unlink(missing_ok=True)
+
+
+def print_summary(places: Sequence[Place]) -> int:
+    """Print a table of the runs and return the exit code: 1 if one of them is not finished."""
+    console = Console()
+    table = Table(
+        title=f"{places[0].study}: {len(places)} runs",
+        title_justify="left",
+        box=box.SIMPLE,
+        pad_edge=False,
+    )
+    for column in ("run", "status", "shape", "N", "C", "val loss", "images/s", "seconds"):
+        left = column in ("run", "status")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    unfinished = 0
+    for place in places:
+        record = read_record(place.folder)
+        unfinished += record is None or record.status not in FINISHED
+        table.add_row(*_row(place, record))
+    console.print(table)
+    if unfinished:
+        where = places[0].study_folder
+        print(f"{unfinished} of {len(places)} runs are not finished; see {where}/*/train.log")
+        print("The same command goes on where they stopped.")
+    return 1 if unfinished else 0
+
+
+def _row(place: Place, record: Record | None) -> list[str]:
+    if record is None:
+        return [place.run_key, "not started", *[""] * 6]
+    style = _STATUS_STYLE.get(record.status, "")
+    status = f"[{style}]{record.status}[/{style}]" if style else record.status
+    model, results = record.config["model"], record.results
+    return [
+        place.run_key,
+        status,
+        f"{model['width']}x{model['depth']}",
+        f"{record.plan['n_params']:,}",
+        f"{record.plan['flops']:.3g}",
+        "" if results.val_loss is None else f"{results.val_loss:.4f}",
+        "" if results.images_per_s is None else f"{results.images_per_s:,.0f}",
+        f"{record.times['seconds'] or 0:.1f}",
+    ]
+
+
+def _stop_file(study: Path) -> Path:
+    return study / f".stop-{os.environ.get(INVOCATION, 'alone')}"

@@ -1,0 +1,55 @@
+"""Changes to training images: what each sample gets depends on (seed, epoch, index) alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitladder.config import AugmentConfig
+from vitladder.errors import UserError
+from vitladder.train.draws import CROP_COLUMN, CROP_ROW, FLIP, IntArray, below, draws
+from vitladder.train.pixels import Pixels
+
+STRONGEST = 30
+
+
+def check(config: AugmentConfig, image_size: int) -> None:
+    """Raise UserError for a crop that leaves no image, or a magnitude that does not exist."""
+    if config.crop >= image_size:
+        raise UserError(
+            f"data.augment.crop={config.crop} moves images of {image_size} pixels out of sight; "
+            f"it must be below their size"
+        )
+    if config.randaugment > STRONGEST:
+        raise UserError(
+            f"data.augment.randaugment={config.randaugment} is no magnitude of RandAugment; "
+            f"it goes from 0 (off) to {STRONGEST}"
+        )
+
+
+def crop_and_flip(
+    images: Pixels, config: AugmentConfig, seed: int, epochs: IntArray, indices: IntArray
+) -> Pixels:
+    """Return the images [B, C, H, W], each with its own crop and flip.
+
+    Images are padded with `crop` black pixels and cut back at a uniform offset, as
+    torchvision's RandomCrop(size, padding=crop); flips are horizontal, with probability 1/2.
+    """
+    if config.crop:
+        rows = below(draws(seed, CROP_ROW, epochs, indices), 2 * config.crop + 1)
+        columns = below(draws(seed, CROP_COLUMN, epochs, indices), 2 * config.crop + 1)
+        images = crop(images, config.crop, rows, columns)
+    if config.flip:
+        flips = below(draws(seed, FLIP, epochs, indices), 2).astype(bool)
+        images[flips] = images[flips, :, :, ::-1]
+    return images
+
+
+def crop(images: Pixels, padding: int, rows: IntArray, columns: IntArray) -> Pixels:
+    """Return new images [B, C, H, W] cut from the zero-padded ones at offsets rows, columns [B]."""
+    batch, channels, height, width = images.shape
+    padded = np.zeros(
+        (batch, channels, height + 2 * padding, width + 2 * padding), dtype=images.dtype
+    )
+    padded[:, :, padding : padding + height, padding : padding + width] = images
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
+    return windows[np.arange(batch), :, rows, columns]

@@ -1,0 +1,122 @@
+"""Checkpoints: atomic files, one every so many seconds and one when a signal ends the run."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
+
+from vitladder.runs.atomic import replacing
+from vitladder.train.loader import TrainLoader
+
+FILE = Path("checkpoints") / "last.ckpt"
+
+
+class Interrupted(Exception):  # noqa: N818  # a person or a scheduler asked for it
+    """SIGINT or SIGTERM came; a checkpoint has been written."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint in its own folder, flushes it, and only then gives it its name."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Save atomically."""
+        del storage_options
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+class Signals:
+    """Notes SIGINT and SIGTERM instead of dying of them."""
+
+    def __init__(self) -> None:
+        """Nothing has come yet."""
+        self.received: signal.Signals | None = None
+        self._before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note signals within this block; a second one acts as it did before."""
+        self.listen()
+        try:
+            yield
+        finally:
+            self._restore()
+
+    def listen(self) -> None:
+        """Take the signals, also from Lightning, which takes SIGTERM for itself when it starts."""
+        for number in self._before:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.received = signal.Signals(number)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class Checkpoints(Callback):
+    """Saves the run every `seconds`, and at once when a signal was noted.
+
+    A checkpoint is saved when all of its step is done: where the held-out split is measured after
+    a step, that comes first, so that no measure is lost or made twice.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        seconds: float,
+        signals: Signals,
+        batches: TrainLoader,
+        validate_every: int,
+    ) -> None:
+        """Save to `path`."""
+        self.path = path
+        self.seconds = seconds
+        self.signals = signals
+        self.batches = batches
+        self.validate_every = validate_every
+        self._saved = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin with the batch of the step that comes next, and listen for signals."""
+        self.batches.position = trainer.global_step
+        self.signals.listen()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save after a step that no validation follows."""
+        if trainer.global_step % self.validate_every:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save after a step that validation followed."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        received = self.signals.received
+        if received is None and time.monotonic() - self._saved < self.seconds:
+            return
+        trainer.save_checkpoint(self.path)
+        self._saved = time.monotonic()
+        if received is not None:
+            raise Interrupted(
+                f"{received.name} at step {trainer.global_step}; a checkpoint is saved"
+            )

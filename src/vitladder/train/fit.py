@@ -1,0 +1,169 @@
+"""Lightning's part of a run: fit from the start or a checkpoint, and what came of it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as lightning
+import torch
+
+from vitladder.compute.plan import Plan
+from vitladder.config import Config
+from vitladder.errors import UserError
+from vitladder.runs import metrics
+from vitladder.runs.record import Results
+from vitladder.runs.tracking import Tracker
+from vitladder.train import checkpoint
+from vitladder.train.cache import Prepared
+from vitladder.train.checkpoint import AtomicCheckpointIO, Checkpoints, Interrupted, Signals
+from vitladder.train.loader import ValLoader, train_loader
+from vitladder.train.memory import peak_memory, reset_peak_memory
+from vitladder.train.module import Classifier
+from vitladder.train.parallel import PRECISION, peak_flops
+from vitladder.train.progress import make_progress
+from vitladder.train.watch import Diverged, Outlets, Watch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a fit ended: `complete`, `diverged` or `interrupted`, why, and what it measured."""
+
+    status: str
+    error: str | None
+    results: Results
+
+
+def fit(
+    config: Config,
+    plan: Plan,
+    prepared: Prepared,
+    folder: Path,
+    device: torch.device,
+    tracker: Tracker,
+    *,
+    alone: bool,
+) -> Outcome:
+    """Train to the plan's last step, going on from the folder's checkpoint if there is one."""
+    path = folder / checkpoint.FILE
+    first = checkpoint_step(path)
+    if first:
+        log.info("going on from step %d", first)
+    train_batches = train_loader(prepared, config.data, seed=config.seed, steps=plan.steps)
+    val_batches = ValLoader(prepared, config.data)
+    progress = make_progress(plan.steps, folder.name, alone=alone)
+    with metrics.open_rows(folder, last_step=first) as rows:
+        outlets = Outlets(rows, tracker, progress)
+        peak = peak_flops(device, config.precision.name)
+        watch = Watch(plan, config.data.batch_size, config.log_every, outlets, peak)
+        signals = Signals()
+        saver = Checkpoints(
+            path,
+            config.checkpoint_seconds,
+            signals,
+            train_batches,
+            validate_every(config, plan),
+        )
+        module = Classifier(config, plan.steps)
+        trainer = _trainer(config, plan, device, [watch, saver], folder)
+        reset_peak_memory(device)
+        status, error = "complete", None
+        try:
+            with signals.noted(), _quiet():
+                trainer.fit(module, train_batches, val_batches, ckpt_path=path if first else None)
+                if plan.steps % validate_every(config, plan):
+                    trainer.validate(module, val_batches, verbose=False)
+        except (Diverged, Interrupted) as stop:
+            status = "diverged" if isinstance(stop, Diverged) else "interrupted"
+            error = str(stop)
+            log.warning(error)
+        finally:
+            progress.close()
+    return Outcome(status, error, _results(watch, module, trainer.global_step, device))
+
+
+def checkpoint_step(path: Path) -> int:
+    """Return the step of a checkpoint, 0 where there is none.
+
+    Raises UserError for a file that is no checkpoint.
+    """
+    if not path.exists():
+        return 0
+    try:
+        return int(torch.load(path, map_location="meta", weights_only=True)["global_step"])
+    except Exception as error:
+        raise UserError(
+            f"{path} is not a checkpoint that can be read ({type(error).__name__}); "
+            f"remove it to start this run anew"
+        ) from error
+
+
+def validate_every(config: Config, plan: Plan) -> int:
+    """Return how many steps lie between two measurements of the held-out split."""
+    return max(1, plan.steps // config.evaluations)
+
+
+def _trainer(
+    config: Config,
+    plan: Plan,
+    device: torch.device,
+    callbacks: list[lightning.Callback],
+    folder: Path,
+) -> lightning.Trainer:
+    return lightning.Trainer(
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=1,
+        precision=PRECISION[config.precision.name],
+        max_steps=plan.steps,
+        max_epochs=-1,
+        val_check_interval=validate_every(config, plan),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice off the screen; its warnings stay."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _results(watch: Watch, module: Classifier, steps: int, device: torch.device) -> Results:
+    held_out, speed = module.held_out, watch.speed.images_per_s
+    images = steps * watch.batch_size
+    return Results(
+        train_loss=watch.train_loss,
+        val_loss=held_out.loss if held_out else None,
+        best_val_loss=watch.best_val_loss,
+        val_error=held_out.error if held_out else None,
+        val_top5_error=held_out.top5_error if held_out else None,
+        images=images,
+        steps=steps,
+        flops=float(images * watch.plan.flops_per_image),
+        images_per_s=speed,
+        mfu=watch.mfu(speed),
+        peak_memory_bytes=peak_memory(device),
+    )

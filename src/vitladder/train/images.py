@@ -1,0 +1,165 @@
+"""Images as training asks for them: uint8 pixels by number, or in stored order from a stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vitladder.errors import UserError
+from vitladder.train.draws import IntArray
+from vitladder.train.pixels import Pixels, Raw, decode
+from vitladder.train.rows import by_number
+from vitladder.train.sources import Part
+from vitladder.train.streams import Row, Stream
+
+Statistics = npt.NDArray[np.float32]
+
+_CHUNK: Final = 512
+
+
+class Decoder:
+    """Decodes batches of encoded images with one thread a core (Pillow works outside the GIL)."""
+
+    def __init__(self, image_size: int, channels: int) -> None:
+        self.image_size = image_size
+        self.channels = channels
+        self._cores = os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(self._cores, thread_name_prefix="decode")
+
+    def __call__(self, named: Iterable[tuple[Raw, str]]) -> Pixels:
+        """Return the images as uint8 [B, C, H, W]; each comes with its name for messages."""
+        images = list(named)
+        # A few images a task: for small ones a task costs as much as the decoding.
+        share = -(-len(images) // (4 * self._cores))
+        tasks = [images[start : start + share] for start in range(0, len(images), share)]
+        return np.concatenate(list(self._threads.map(self._some, tasks)))
+
+    def _some(self, named: list[tuple[Raw, str]]) -> Pixels:
+        size, channels = self.image_size, self.channels
+        return np.stack(
+            [decode(raw, where, image_size=size, channels=channels) for raw, where in named]
+        )
+
+    def part(self, part: Part) -> Iterator[Pixels]:
+        """Yield all images of a part in order, in chunks [at most 512, C, H, W]."""
+        stored = part.rows.scan(part.indices)
+        for start in range(0, len(part), _CHUNK):
+            numbers = part.indices[start : start + _CHUNK]
+            names = [part.rows.where(int(number)) for number in numbers]
+            yield self(zip(islice(stored, numbers.size), names, strict=True))
+
+
+Chunk = tuple[Pixels, IntArray]
+"""Pixels uint8 [B, C, H, W] and class numbers int64 [B]."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded images: pixels uint8 [n, C, H, W], memory-mapped, and class numbers int64 [n]."""
+
+    pixels: Pixels
+    labels: IntArray
+
+    def __len__(self) -> int:
+        return int(self.labels.size)
+
+    def gather(self, indices: IntArray) -> Pixels:
+        """Return the pixels of these images, uint8 [B, C, H, W]."""
+        return np.asarray(self.pixels[indices])
+
+    def once(self, size: int) -> Iterator[Chunk]:
+        """Yield all images in stored order, `size` at a time; the last chunk is shorter."""
+        return _in_order(self, size)
+
+
+class UncachedImages:
+    """Images too large for the cache: decoded whenever they are asked for."""
+
+    def __init__(self, part: Part, folder: Path, *, image_size: int, channels: int) -> None:
+        self.labels = part.labels
+        self._indices = part.indices
+        self._rows = part.rows
+        self._by_number = by_number(part.rows, folder)
+        self._decoder = Decoder(image_size, channels)
+
+    def __len__(self) -> int:
+        return int(self.labels.size)
+
+    def gather(self, indices: IntArray) -> Pixels:
+        """Return the pixels of these images, uint8 [B, C, H, W]."""
+        rows = self._indices[indices]
+        names = [self._rows.where(int(row)) for row in rows]
+        return self._decoder(zip(self._by_number.read(rows), names, strict=True))
+
+    def once(self, size: int) -> Iterator[Chunk]:
+        """Yield all images in stored order, `size` at a time; the last chunk is shorter."""
+        return _in_order(self, size)
+
+
+def _in_order(images: Images | UncachedImages, size: int) -> Iterator[Chunk]:
+    for start in range(0, len(images), size):
+        numbers = np.arange(start, min(start + size, len(images)))
+        yield images.gather(numbers), images.labels[numbers]
+
+
+class StreamedImages:
+    """Images that come in one order only."""
+
+    def __init__(self, stream: Stream, *, image_size: int, channels: int) -> None:
+        self._stream = stream
+        self._decoder = Decoder(image_size, channels)
+
+    def __len__(self) -> int:
+        return self._stream.count
+
+    def once(self, size: int) -> Iterator[Chunk]:
+        """Yield all images, `size` at a time; the last chunk is shorter."""
+        return self._chunks(self._epoch(0), size)
+
+    def forever(self, visit: int, size: int) -> Iterator[Chunk]:
+        """Yield chunks of exactly `size` images, epoch after epoch, from this visit on."""
+        return self._chunks(self._epochs(visit % len(self)), size)
+
+    def _epochs(self, start: int) -> Iterator[Row]:
+        while True:
+            yield from self._epoch(start)
+            start = 0
+
+    def _epoch(self, start: int) -> Iterator[Row]:
+        """Yield the rows from `start` on; raise UserError when they are not as many as claimed."""
+        position = start
+        for row in self._stream.read(start):
+            position += 1
+            yield row
+        if position != len(self):
+            raise UserError(
+                f"the stream ended after {position} images, of {len(self)} claimed; "
+                f"read it with data.streaming=false"
+            )
+
+    def _chunks(self, rows: Iterator[Row], size: int) -> Iterator[Chunk]:
+        while chunk := list(islice(rows, size)):
+            classes = np.array([number for _, _, number in chunk], dtype=np.int64)
+            yield self._decoder((raw, name) for raw, name, _ in chunk), classes
+
+
+def channel_statistics(chunks: Iterable[Pixels], channels: int) -> tuple[Statistics, Statistics]:
+    """Return mean and standard deviation [C] of pixels / 255, exact, from 256-bin histograms."""
+    counts = np.zeros((channels, 256), dtype=np.int64)
+    for pixels in chunks:
+        for channel in range(channels):
+            counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
+    values = np.arange(256) / 255
+    share = counts / counts.sum(axis=1, keepdims=True)
+    mean = share @ values
+    variance = (share * (values - mean[:, None]) ** 2).sum(axis=1)
+    std = np.where(variance > 0, np.sqrt(variance), 1.0)
+    return mean.astype(np.float32), std.astype(np.float32)

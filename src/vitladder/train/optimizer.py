@@ -1,0 +1,48 @@
+"""The optimizer: which parameters decay, and how the learning rate follows the model's size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2, list_optimizers
+
+from vitladder.config import Config, OptimConfig
+from vitladder.errors import UserError, unknown
+from vitladder.train.model import PositionedTransformer
+
+
+def learning_rate(optim: OptimConfig, width: int, depth: int) -> float:
+    """Return lr * (width / base_width)**-width_power * depth**-depth_power.
+
+    width_power 1 is the inverse-width rule for hidden matrices under Adam (Yang et al. 2022,
+    table 3); 1/2 is what the learning-rate sweeps of small ViTs favour.
+    """
+    scale: float = (width / optim.base_width) ** -optim.width_power * depth**-optim.depth_power
+    return optim.lr * scale
+
+
+def build_optimizer(config: Config, model: PositionedTransformer) -> torch.optim.Optimizer:
+    """Return timm's optimizer; weight decay spares norms, biases, tokens and positions.
+
+    Raises UserError for a name that timm does not know or an optimizer that refuses the options.
+    """
+    optim = config.optim
+    known = [str(name) for name in list_optimizers()]
+    if optim.name not in known:
+        raise unknown("optimizer", optim.name, known)
+    options: dict[str, Any] = {"betas": tuple(optim.betas)}
+    try:
+        optimizer: torch.optim.Optimizer = create_optimizer_v2(
+            model,
+            opt=optim.name,
+            lr=learning_rate(optim, config.model.width, config.model.depth),
+            weight_decay=optim.weight_decay,
+            momentum=optim.betas[0],
+            **options,
+        )
+        return optimizer
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        raise UserError(
+            f"optim.name={optim.name} with betas={optim.betas} cannot be built: {error}"
+        ) from error

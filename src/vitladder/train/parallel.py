@@ -1,0 +1,46 @@
+"""On which device and in which number format a run trains, as Lightning names them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from vitladder.compute.hardware import known_peak, measured_peak
+from vitladder.errors import UserError
+from vitladder.runs.record import machine
+
+LightningPrecision = Literal["32-true", "bf16-mixed"]
+
+PRECISION: dict[str, LightningPrecision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+DTYPE = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+def pick_device(wanted: str) -> torch.device:
+    """Return the device to train on; `auto` is the accelerator if there is one, else the CPU.
+
+    Raises UserError for a device that is not there.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        wanted = next(name for name, found in there.items() if found)
+    if not there[wanted]:
+        have = ", ".join(name for name, found in there.items() if found)
+        raise UserError(f"parallel.device={wanted} is not there (this machine has: {have})")
+    return torch.device(wanted)
+
+
+def device_name(device: torch.device) -> str:
+    """Return what the record calls the device: the accelerator's own name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def peak_flops(device: torch.device, precision: str) -> float | None:
+    """Return the dense peak in FLOP/s of this device, known or measured, or None."""
+    if device.type == "cpu":
+        return measured_peak(machine(), precision, torch.get_num_threads())
+    return known_peak(device_name(device), precision)

@@ -1,0 +1,110 @@
+"""One source as its training and its held-out images, still encoded, with their class numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitladder.config import DataConfig
+from vitladder.errors import UserError
+from vitladder.train.catalog import Catalog
+from vitladder.train.columns import encode
+from vitladder.train.draws import IntArray
+from vitladder.train.rows import ImageRows
+from vitladder.train.splits import choose, hold_out, hold_out_note
+
+
+@dataclass(frozen=True)
+class Part:
+    """The training or the held-out images: rows of a store, ascending, and their classes."""
+
+    rows: ImageRows
+    indices: IntArray
+    labels: IntArray
+
+    def __len__(self) -> int:
+        return int(self.indices.size)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Training and held-out images with the names of their classes."""
+
+    train: Part
+    val: Part
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_source(catalog: Catalog, config: DataConfig) -> Source:
+    """Return both parts, reading the label columns and no image.
+
+    Raises UserError for an unknown split, an empty one, rows without labels, or one class only.
+    """
+    train, val = choose(list(catalog.rows), config, catalog.where)
+    splits = [train] if val is None else [train, val]
+    for split in splits:
+        if not len(catalog.rows[split]):
+            raise UserError(f"{catalog.where} has no rows in its split '{split}'")
+    numbers, classes = encode(
+        [catalog.labels[split]() for split in splits],
+        catalog.class_names,
+        lambda i, row: catalog.rows[splits[i]].where(row),
+    )
+    present = np.unique(numbers[0])
+    if present.size < 2:
+        raise UserError(
+            f"{catalog.where} has one class only ('{classes[present[0]]}') in its split "
+            f"'{train}'; a classifier needs at least two"
+        )
+    if val is None:
+        return _with_held_out(catalog.rows[train], numbers[0], classes, train, config)
+    parts = [
+        Part(catalog.rows[split], np.arange(labels.size), labels)
+        for split, labels in zip(splits, numbers, strict=True)
+    ]
+    return Source(parts[0], parts[1], classes, (f"held out: the split '{val}'",))
+
+
+def _with_held_out(
+    rows: ImageRows, labels: IntArray, classes: tuple[str, ...], train: str, config: DataConfig
+) -> Source:
+    kept, held = hold_out(labels, config.val_fraction)
+    if not held.size:
+        raise UserError(
+            "no class has two images, so none can be held out; name a split with data.val_split=..."
+        )
+    notes = [hold_out_note(train, config.val_fraction)]
+    single = int(np.sum(np.bincount(labels) == 1))
+    if single:
+        notes.append(f"{single} classes with one image are in training only")
+    return Source(
+        Part(rows, kept, labels[kept]), Part(rows, held, labels[held]), classes, tuple(notes)
+    )
+
+
+def fingerprint(catalog: Catalog, config: DataConfig, *, whole: bool) -> str:
+    """Return the sha256 of what training will see: stored content, columns, splits, hold-out.
+
+    It does not depend on where the data lies. With `whole` all stored bytes are read, else only
+    names and sizes.
+    """
+    train, val = choose(list(catalog.rows), config, catalog.where)
+    state = {
+        split: rows.content() if whole else rows.listing()
+        for split, rows in catalog.rows.items()
+        if split in (train, val)
+    }
+    seen = {
+        "rows": state,
+        "whole": whole,
+        "columns": catalog.columns,
+        "classes": catalog.class_names,
+        "train": train,
+        "val": val,
+        "val_fraction": config.val_fraction if val is None else None,
+    }
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()

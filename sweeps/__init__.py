@@ -1,0 +1,1 @@
+"""Studies as Hydra files: `vitladder train -m +sweep=NAME`."""

@@ -1,0 +1,42 @@
+"""Real files that tests may use; where they are absent, the tests that need them are skipped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def cifar10() -> Path:
+    """The folder with the real CIFAR-10: train.parquet and test.parquet, columns img and label."""
+    folder = SHARED / "cifar10"
+    if not (folder / "train.parquet").exists():
+        pytest.skip("the CIFAR-10 parquet files are not beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chinchilla_csv() -> Path:
+    """The open table of 245 Chinchilla runs."""
+    file = SHARED / "scaling" / "chinchilla_epoch.csv"
+    if not file.exists():
+        pytest.skip("chinchilla_epoch.csv is not beside the checkout")
+    return file
+
+
+@pytest.fixture(scope="session")
+def command() -> str:
+    """The installed `vitladder` command."""
+    return str(Path(sys.executable).with_name("vitladder"))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test works in a folder of its own, with a cache of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".user-cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -1,0 +1,198 @@
+"""A study's folder in, its laws out: with real record.json files from a known law."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vitladder.errors import UserError
+from vitladder.laws.describe import describe_fit
+from vitladder.laws.fit import fit_study, unfitted_study
+from vitladder.laws.forms import ParametricLaw
+from vitladder.laws.study import points, read_records
+
+LAW = ParametricLaw(E=0.3, A=60.0, B=900.0, alpha=0.5, beta=0.55)
+FLOPS_PER_PARAM_IMAGE = 96.0
+BUDGETS = (1e10, 3e10, 1e11, 3e11)
+
+
+def write_run(folder: Path, key: str, **changes: Any) -> None:
+    """One record.json; `changes` replaces n_params, images, flops, target, loss or status."""
+    run = {"n_params": 4000, "images": 26000, "flops": 1e10, "target": 1e10, "loss": 1.0}
+    run |= {"status": "complete"} | changes
+    record = {
+        "schema": 1,
+        "run_key": key,
+        "study": "demo",
+        "status": run["status"],
+        "config": {"model": {"width": 16, "depth": 1, "heads": 1, "patch": 2}},
+        "plan": {"n_params": run["n_params"], "flops": run["flops"], "flops_target": run["target"]},
+        "results": {"images": run["images"], "val_loss": run["loss"]},
+    }
+    (folder / key).mkdir(parents=True)
+    (folder / key / "record.json").write_text(json.dumps(record))
+
+
+def write_study(
+    folder: Path, noise: float = 0.0, spread: tuple[float, ...] = (0.25, 0.5, 1, 2, 4)
+) -> Path:
+    """Budgets x sizes around LAW's optimum, with seeded log-normal noise."""
+    rng = np.random.default_rng(0)
+    for flops in BUDGETS:
+        best = float(LAW.optimal(np.array([flops]), FLOPS_PER_PARAM_IMAGE)[0][0])
+        for factor in spread:
+            n_params = round(best * factor)
+            images = round(flops / (FLOPS_PER_PARAM_IMAGE * n_params))
+            loss = float(LAW.loss(np.array([n_params]), np.array([images]))[0])
+            write_run(
+                folder,
+                f"{flops:.0e}-{factor}",
+                n_params=n_params,
+                images=images,
+                flops=FLOPS_PER_PARAM_IMAGE * n_params * images,
+                target=flops,
+                loss=loss * float(np.exp(noise * rng.standard_normal())),
+            )
+    return folder
+
+
+def test_a_known_law_comes_back_from_a_folder(tmp_path: Path) -> None:
+    fit = fit_study(write_study(tmp_path), bootstrap=0)
+    assert fit["runs"] == 20
+    assert fit["laws"]["parametric"]["params"] == pytest.approx(LAW.params(), rel=1e-4)
+    assert fit["laws"]["parametric"]["a"] == pytest.approx(LAW.a, rel=1e-4)
+    assert fit["flops_per_param_image"] == pytest.approx(FLOPS_PER_PARAM_IMAGE, rel=1e-6)
+    assert fit["laws"]["isoflop"]["a"] == pytest.approx(LAW.a, abs=0.01)
+    assert fit["laws"]["isoflop"]["b"] == pytest.approx(LAW.b, abs=0.01)
+    assert fit["held_out"]["log_rmse"] < 1e-4
+    assert fit["held_out"]["rows"] == 5
+    assert fit["held_out"]["flops"] == pytest.approx(3e11, rel=0.01)
+
+
+def test_minima_lie_where_the_law_has_its_optimum(tmp_path: Path) -> None:
+    minima = fit_study(write_study(tmp_path), bootstrap=0)["laws"]["isoflop"]["minima"]
+    assert [minimum["edge"] for minimum in minima] == [False] * 4
+    for minimum, flops in zip(minima, BUDGETS, strict=True):
+        best, images = LAW.optimal(np.array([flops]), FLOPS_PER_PARAM_IMAGE)
+        assert minimum["n_params"] == pytest.approx(best[0], rel=0.05)
+        assert minimum["images"] == pytest.approx(images[0], rel=0.05)
+        assert minimum["loss"] == pytest.approx(LAW.loss(best, images)[0], rel=0.01)
+
+
+def test_noise_gives_intervals_that_hold_the_estimate(tmp_path: Path) -> None:
+    fit = fit_study(write_study(tmp_path, noise=0.01), bootstrap=60)
+    law, isoflop = fit["laws"]["parametric"], fit["laws"]["isoflop"]
+    assert set(law["ci95"]) == {"E", "A", "B", "alpha", "beta", "a", "b"}
+    for name in ("alpha", "beta"):
+        low, high = law["ci95"][name]
+        assert low < law["params"][name] < high
+    assert isoflop["ci95"]["a"][0] < isoflop["a"] < isoflop["ci95"]["a"][1]
+    assert isoflop["ci95"]["b"][0] < LAW.b < isoflop["ci95"]["b"][1]
+    assert 0 < fit["held_out"]["log_rmse"] < 0.05
+    assert abs(fit["held_out"]["bias"]) <= fit["held_out"]["log_rmse"]
+
+
+def test_the_same_seed_gives_the_same_answer(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, noise=0.01)
+    first, second, other = (fit_study(folder, bootstrap=10, seed=seed) for seed in (1, 1, 2))
+    assert first == second
+    assert first["laws"]["parametric"]["ci95"] != other["laws"]["parametric"]["ci95"]
+
+
+def test_the_answer_is_strict_json(tmp_path: Path) -> None:
+    fit = fit_study(write_study(tmp_path, noise=0.01), bootstrap=10)
+    assert json.loads(json.dumps(fit, allow_nan=False)) == json.loads(json.dumps(fit))
+
+
+def test_edges_are_named_and_give_no_power_law(tmp_path: Path) -> None:
+    fit = fit_study(write_study(tmp_path, spread=(2, 4, 8, 16)), bootstrap=0)
+    isoflop = fit["laws"]["isoflop"]
+    assert all(minimum["edge"] for minimum in isoflop["minima"])
+    assert (isoflop["a"], isoflop["b"], isoflop["ci95"]) == (None, None, None)
+    assert "0 of 4 budgets with an interior minimum" in fit["reasons"]["isoflop"]
+    assert "the smallest size is the lowest" in describe_fit(fit)
+
+
+def test_runs_that_did_not_complete_are_counted_and_not_used(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    before = fit_study(tmp_path, bootstrap=0)
+    for status in ("failed", "diverged", "interrupted"):
+        write_run(tmp_path, status, status=status, loss=0.001)
+    write_run(tmp_path, "no-loss", loss=None)
+    write_run(tmp_path, "negative", n_params=-1)
+    after = fit_study(tmp_path, bootstrap=0)
+    assert after["laws"] == before["laws"]
+    assert after["runs"] == 20
+    counts = {"failed": 1, "diverged": 1, "interrupted": 1, "unusable": 2}
+    assert after["excluded"] == counts
+
+
+def test_few_runs_give_reasons_and_no_law(tmp_path: Path) -> None:
+    write_run(tmp_path, "one")
+    fit = fit_study(tmp_path)
+    assert fit["laws"] == {"parametric": None, "isoflop": None}
+    assert fit["held_out"] is None
+    assert set(fit["reasons"]) == {"parametric", "isoflop", "held_out"}
+    assert "no law" in describe_fit(fit)
+
+
+def test_without_a_target_the_budget_is_what_was_spent(tmp_path: Path) -> None:
+    write_run(tmp_path, "free", target=None, flops=7e9)
+    (point,) = points(read_records(tmp_path))
+    assert (point.budget, point.flops) == (7e9, 7e9)
+
+
+def test_the_description_states_its_convention(tmp_path: Path) -> None:
+    text = describe_fit(fit_study(write_study(tmp_path, noise=0.01), bootstrap=20))
+    assert "C = 3 x forward matmul FLOPs" in text
+    assert "held out: log RMSE" in text
+    assert "20 complete runs" in text
+
+
+def test_no_complete_run_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    for key in ("a", "b", "c"):
+        write_run(tmp_path, key, status="failed", loss=None)
+    with pytest.raises(UserError, match=r"no complete run yet \(3 failed\); run `vitladder train"):
+        fit_study(tmp_path)
+    fit = unfitted_study(tmp_path)
+    assert fit["excluded"]["failed"] == 3
+    assert "no run is complete" in describe_fit(fit)
+
+
+def test_a_folder_that_is_not_there_or_empty_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no study at"):
+        read_records(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no run"):
+        read_records(tmp_path)
+
+
+def test_hidden_folders_and_folders_without_a_record_are_skipped(tmp_path: Path) -> None:
+    write_run(tmp_path, "run")
+    write_run(tmp_path, ".hidden")
+    (tmp_path / "figures").mkdir()
+    assert [record["run_key"] for record in read_records(tmp_path)] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"schema": 1, "run_k', "is damaged"),
+        ("[]", "not a vitladder record"),
+        ('{"hello": 1}', "has no schema number"),
+        ('{"schema": 2, "run_key": "x", "status": "complete"}', "reads up to 1"),
+        ('{"schema": 1, "run_key": 3, "status": "complete"}', "run_key is not a string"),
+        ('{"schema": 1, "run_key": "x", "status": "fine"}', "not one of complete"),
+        ('{"schema": 1, "run_key": "x", "status": "complete", "plan": 3}', "plan is not a mapping"),
+    ],
+)
+def test_a_damaged_or_foreign_record_is_named(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "record.json").write_text(text)
+    with pytest.raises(UserError, match=why) as error:
+        read_records(tmp_path)
+    assert str(tmp_path / "bad" / "record.json") in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,268 @@
+"""The page: everything is in it, nothing is loaded by it, and it survives any study."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vitladder.errors import UserError
+from vitladder.laws.fit import fit_study, unfitted_study
+from vitladder.laws.forms import ParametricLaw
+from vitladder.report.page import write_page
+
+LAW = ParametricLaw(E=0.3, A=60.0, B=900.0, alpha=0.5, beta=0.55)
+COMMAND = "vitladder report outputs/demo"
+FIGURES = ("isoflop", "frontier", "optimum", "predicted", "learning", "throughput")
+
+
+def write_run(folder: Path, key: str, **changes: Any) -> None:
+    """One run's record.json and metrics.csv."""
+    run = {"n_params": 4000, "images": 26000, "flops": 1e10, "loss": 1.0, "status": "complete"}
+    run |= {"study": "demo", "error": None, "mfu": 0.11} | changes
+    record = {
+        "schema": 1,
+        "run_key": key,
+        "study": run["study"],
+        "status": run["status"],
+        "config": {"model": {"width": 16, "depth": 1, "heads": 1, "patch": 2}},
+        "plan": {"n_params": run["n_params"], "flops": run["flops"], "flops_target": run["flops"]},
+        "results": {
+            "images": run["images"],
+            "val_loss": run["loss"],
+            "val_error": 0.125,
+            "images_per_s": 9000.0,
+            "mfu": run["mfu"],
+            "peak_memory_bytes": 612_000_000,
+        },
+        "environment": {
+            "versions": {"vitladder": "0.1.0", "torch": "2.14.1"},
+            "git_commit": "0123abcd",
+            "machine": "A machine & two cores",
+            "device": "cpu",
+            "threads": 1,
+        },
+        "times": {"seconds": 12.3},
+        "command": "vitladder train -m +sweep=demo",
+        "error": run["error"],
+    }
+    (folder / key).mkdir(parents=True)
+    (folder / key / "record.json").write_text(json.dumps(record))
+    (folder / key / "metrics.csv").write_text(
+        "step,images,flops,train_loss,val_loss\n"
+        f"100,6400,{run['flops'] / 2},2.1,2.2\n200,12800,{run['flops']},1.9,\n"
+        f"200,12800,{run['flops']},,{run['loss'] or ''}\n300,19"
+    )
+
+
+def write_study(folder: Path, budgets: int = 4, **changes: Any) -> Path:
+    rng = np.random.default_rng(0)
+    for flops in np.geomspace(1e10, 3e11, budgets):
+        best = float(LAW.optimal(np.array([flops]), 96.0)[0][0])
+        for factor in (0.25, 0.5, 1, 2, 4):
+            n_params = round(best * factor)
+            images = flops / (96 * n_params)
+            loss = float(LAW.loss(np.array([n_params]), np.array([images]))[0])
+            write_run(
+                folder,
+                f"{flops:.3e}-{factor}",
+                n_params=n_params,
+                images=images,
+                flops=float(flops),
+                loss=loss * float(np.exp(0.01 * rng.standard_normal())),
+                **changes,
+            )
+    return folder
+
+
+def page_of(folder: Path, bootstrap: int = 10) -> str:
+    fit = fit_study(folder, bootstrap=bootstrap)
+    return write_page(folder, fit, command=COMMAND).read_text(encoding="utf-8")
+
+
+class Structure(HTMLParser):
+    """Tags that must be balanced, ids, references, and whatever would be loaded."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.loads: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        if tag not in ("meta", "br", "link", "img"):
+            self.open.append(tag)
+        self.handle_attributes(attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.handle_attributes(attrs)
+
+    def handle_attributes(self, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "xlink:href", "src"):
+                (self.references if (value or "").startswith("#") else self.loads).append(
+                    value or ""
+                )
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_holds_the_answer_figures_tables_and_how_it_was_made(tmp_path: Path) -> None:
+    text = page_of(write_study(tmp_path))
+    for name in FIGURES:
+        assert f'id="figure-{name}"' in text
+        assert (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8") in text
+    for words in (
+        "From 20 complete runs at 4 budgets",
+        "Fitted without the largest budget",
+        "log RMSE",
+        "Parametric law",
+        "Minimum of each budget",
+        "Every run of the study",
+        "vitladder train -m +sweep=demo",
+        COMMAND,
+        "torch 2.14.1",
+        "A machine &amp; two cores",
+        "0123abcd",
+        "3 × forward matmul FLOPs",
+        "L(N, D) = ",
+        "12.5 %",
+        "612MB",
+    ):
+        assert words in text, words
+    assert text.count('<th scope="row">1.000e+10-') == 5
+
+
+def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
+    text = page_of(write_study(tmp_path))
+    structure = Structure(text)
+    assert structure.open == []
+    assert structure.loads == []
+    assert structure.tags["script"] == structure.tags["link"] == structure.tags["img"] == 0
+    without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
+    assert "http:" not in without_namespaces
+    assert "https:" not in without_namespaces
+    assert "@import" not in text
+    assert re.findall(r"url\((?!#)", text) == []
+
+
+def test_ids_are_unique_over_all_figures_and_every_reference_has_its_target(tmp_path: Path) -> None:
+    text = page_of(write_study(tmp_path))
+    structure = Structure(text)
+    assert [name for name, count in Counter(structure.ids).items() if count > 1] == []
+    used = {reference[1:] for reference in structure.references}
+    used |= set(re.findall(r"url\(#([^)]+)\)", text))
+    assert used <= set(structure.ids)
+    assert used
+
+
+def test_every_figure_has_a_label_and_a_caption(tmp_path: Path) -> None:
+    text = page_of(write_study(tmp_path))
+    assert len(re.findall(r'<svg[^>]*role="img" aria-label="[^"]{20,}"', text)) == len(FIGURES)
+    assert text.count("<figcaption>") == len(FIGURES)
+
+
+def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
+    folder = write_study(tmp_path)
+    assert page_of(folder) == page_of(folder)
+
+
+def test_text_from_records_is_escaped(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    write_study(tmp_path, study=evil)
+    write_run(tmp_path, "bad", status="failed", loss=None, study=evil, error=f"boom {evil}")
+    text = page_of(tmp_path)
+    assert "<script" not in text
+    assert "boom &lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<h1>&lt;script&gt;" in text
+
+
+def test_runs_that_did_not_complete_are_in_the_tables(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    write_run(tmp_path, "lost", status="diverged", loss=None, error="loss became NaN at step 40")
+    text = page_of(tmp_path)
+    assert "Runs that did not complete" in text
+    assert '<th scope="row">lost</th><td>diverged</td>' in text
+    assert "loss became NaN at step 40" in text
+    assert "20 complete, 1 diverged" in text
+
+
+def test_edge_minima_are_shown_as_such(tmp_path: Path) -> None:
+    for i, loss in enumerate((1.0, 1.2, 1.5, 1.9)):
+        write_run(tmp_path, f"r{i}", n_params=1000 * 2**i, images=1e5 / 2**i, loss=loss)
+    text = page_of(tmp_path)
+    assert "edge: the smallest size is the lowest" in text
+    assert "run smaller ones" in text
+    assert "Hollow grey stars (1 of 1)" in text
+
+
+def test_one_run_gives_a_page_that_says_why_there_is_no_law(tmp_path: Path) -> None:
+    write_run(tmp_path, "only")
+    text = page_of(tmp_path)
+    assert "From one complete run" in text
+    assert "no law can be fitted yet" in text
+    assert 'id="figure-isoflop"' in text
+    assert 'id="figure-predicted"' not in text
+    assert Structure(text).open == []
+
+
+@pytest.mark.parametrize("give_fit", [True, False])
+def test_no_complete_run_gives_a_page_of_errors(tmp_path: Path, give_fit: bool) -> None:
+    write_run(tmp_path, "a", status="failed", loss=None, error="out of memory")
+    (tmp_path / "a" / "metrics.csv").unlink()
+    fit = unfitted_study(tmp_path) if give_fit else {}
+    text = write_page(tmp_path, fit, command=COMMAND).read_text(encoding="utf-8")
+    assert "No run of this study is complete yet" in text
+    assert "out of memory" in text
+    assert Structure(text).open == []
+
+
+def test_a_page_of_120_runs_is_whole(tmp_path: Path) -> None:
+    text = page_of(write_study(tmp_path, budgets=24), bootstrap=0)
+    structure = Structure(text)
+    assert "From 120 complete runs at 24 budgets" in text
+    assert text.count("<td>complete</td>") == 120
+    assert len(structure.ids) == len(set(structure.ids))
+    assert len(text) < 2_000_000
+
+
+def test_unknown_mfu_is_said_and_not_drawn(tmp_path: Path) -> None:
+    text = page_of(write_study(tmp_path, mfu=None))
+    assert "MFU is left out because the device&#x27;s peak is not known" in text
+    assert "MFU, %" not in text
+
+
+def test_a_figure_that_can_no_longer_be_drawn_leaves_no_old_file(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    page_of(tmp_path)
+    for folder in sorted(tmp_path.glob("*e+*"))[1:]:
+        (folder / "record.json").unlink()
+    page_of(tmp_path)
+    assert not (tmp_path / "figures" / "predicted.svg").exists()
+    assert (tmp_path / "figures" / "isoflop.svg").exists()
+
+
+def test_nothing_temporary_is_left_and_the_page_may_be_replaced(tmp_path: Path) -> None:
+    folder = write_study(tmp_path)
+    (folder / "report.html").write_text("old")
+    assert page_of(folder).startswith("<!DOCTYPE html>")
+    assert list(folder.rglob("*.part")) == []
+
+
+def test_a_folder_without_a_study_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no study at"):
+        write_page(tmp_path / "none", {}, command=COMMAND)

@@ -1,0 +1,76 @@
+"""Small real data sets that tests write, and the configuration of each kind as conf/ gives it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from PIL import Image
+
+from vitladder.config import AugmentConfig, DataConfig
+
+CONF = Path(__file__).parents[1] / "conf" / "data"
+PLAIN = AugmentConfig(crop=0, flip=False, randaugment=0, mixup=0.0, cutmix=0.0)
+
+
+def data_config(name: str, path: Path | str | None = None, **changes: Any) -> DataConfig:
+    """Return conf/data/NAME.yaml as a DataConfig, with a path and other changes."""
+    fields = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    fields["augment"] = AugmentConfig(**fields["augment"])
+    return replace(DataConfig(**fields), path=None if path is None else str(path), **changes)
+
+
+def random_pixels(number: int, size: int = 8) -> np.ndarray:
+    """Return the n-th sample image, RGB [size, size, 3]."""
+    return np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)
+
+
+def image_bytes(pixels: np.ndarray | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """Return pixels as the bytes of an image file."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def write_parquet(
+    file: Path,
+    images: Sequence[bytes | None],
+    labels: Sequence[Any] | pa.Array,
+    columns: tuple[str, str] = ("image", "label"),
+    rows_per_group: int = 7,
+) -> Path:
+    """Write encoded images as struct<bytes, path> and labels, in small row groups."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    stored = pa.array([{"bytes": image, "path": None} for image in images], kind)
+    pq.write_table(
+        pa.table({columns[0]: stored, columns[1]: labels}), file, row_group_size=rows_per_group
+    )
+    return file
+
+
+def sample_parquet(folder: Path, train: int = 30, val: int = 0, classes: int = 3) -> Path:
+    """Write train.parquet (and test.parquet) of random images; image i has class i % classes."""
+    for name, first, count in (("train", 0, train), ("test", train, val)):
+        if count:
+            images = [image_bytes(random_pixels(i)) for i in range(first, first + count)]
+            write_parquet(folder / f"{name}.parquet", images, [i % classes for i in range(count)])
+    return folder
+
+
+def sample_folder(folder: Path, splits: dict[str, int], classes: Sequence[str]) -> Path:
+    """Write `count` images into folder/split/class/ (folder/class/ for the split "")."""
+    for split, count in splits.items():
+        for i in range(count):
+            place = folder / split / classes[i % len(classes)]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{i:03d}.png").write_bytes(image_bytes(random_pixels(i)))
+    return folder

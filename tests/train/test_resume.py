@@ -1,0 +1,87 @@
+"""A run that is killed anywhere goes on to the same losses, rows and weights."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SETTINGS = [
+    "model=micro-8",
+    "model.drop_path=0.2",
+    "model.depth=2",
+    "position=learned",
+    "compute.steps=60",
+    "log_every=7",
+    "evaluations=3",
+    "logger=csv",
+    "threads=1",
+]
+
+
+def train(command: str, *settings: str) -> subprocess.Popen[str]:
+    """Start `vitladder train`."""
+    return subprocess.Popen(
+        [command, "train", *SETTINGS, *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def stop_after_rows(process: subprocess.Popen[str], study: str, rows: int, how: int) -> int:
+    """Send the signal once metrics.csv holds so many rows; return the exit code."""
+    while process.poll() is None:
+        files = list(Path("outputs", study).glob("*/metrics.csv"))
+        if files and len(files[0].read_text().splitlines()) > rows:
+            process.send_signal(how)
+            break
+        try:
+            process.wait(0.002)
+        except subprocess.TimeoutExpired:
+            continue
+    process.communicate(timeout=120)
+    return process.returncode
+
+
+def only_run(study: str) -> Path:
+    """The folder of the study's one run."""
+    [record] = Path("outputs", study).glob("*/record.json")
+    return record.parent
+
+
+def comparable_rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of metrics.csv without speeds, which no two runs share."""
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k not in ("images_per_s", "mfu")} for row in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(command: str, how: int) -> None:
+    whole = train(command, "study=whole")
+    whole.communicate(timeout=120)
+    assert whole.returncode == 0
+
+    stopped = train(command, "study=stopped", "checkpoint_seconds=1e-9")
+    code = stop_after_rows(stopped, "stopped", 4, how)
+    assert code != 0
+    if how != signal.SIGKILL:
+        assert json.loads((only_run("stopped") / "record.json").read_text())["status"] == (
+            "interrupted"
+        )
+    again = train(command, "study=stopped")
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    assert "going on from step" in (only_run("stopped") / "train.log").read_text()
+
+    first, second = only_run("whole"), only_run("stopped")
+    assert comparable_rows(first) == comparable_rows(second)
+    ends = [json.loads((run / "record.json").read_text()) for run in (first, second)]
+    for key in ("train_loss", "val_loss", "best_val_loss", "val_error", "steps", "flops"):
+        assert ends[0]["results"][key] == ends[1]["results"][key]
