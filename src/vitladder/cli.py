@@ -126,16 +126,22 @@ def _plugins(arguments: Sequence[str]) -> int:
 
 
 def _data(arguments: Sequence[str]) -> int:
-    from vitladder.launch import show_data
+    from vitladder.compose import compose_config
+    from vitladder.data.cache import prepare
+    from vitladder.data.describe import describe
+    from vitladder.data.inspection import format_inspection, guess, inspect
 
     parser = _parser("data", "show what is in a data set, and decode it into the cache")
     parser.add_argument("source", help="digits, or the path of a parquet file or an image folder")
-    parser.add_argument(
-        "--hub", action="store_true", help="SOURCE is an id of the Hugging Face hub"
-    )
+    parser.add_argument("--hub", action="store_true", help="SOURCE is a Hugging Face hub id")
     parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="root of the cache")
     given = parser.parse_args(arguments)
-    print(show_data(given.source, given.outputs, hub=given.hub))
+    kind = "hub" if given.hub else guess(given.source)
+    path = [] if kind == "digits" else [f"data.path={json.dumps(given.source)}"]
+    data = compose_config([f"data={kind}", *path]).data
+    cache, shape = given.outputs / ".cache", describe(data)
+    prepare(data, image_size=shape.image_size, channels=shape.channels, folder=cache)
+    print(format_inspection(inspect(data, cache)))
     return 0
 
 

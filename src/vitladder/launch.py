@@ -16,9 +16,9 @@ from rich.table import Table
 from vitladder.compose import CONFIG_MODULE, compose_config, compose_jobs, register
 from vitladder.compute.plan import Plan, plan
 from vitladder.config import Config, DataShape
+from vitladder.data.cache import prepare
 from vitladder.errors import UserError
 from vitladder.runs.sweep import Place, clear_stop, invocation, print_summary
-from vitladder.train.cache import prepare
 from vitladder.train.task import place_of, resolved, task
 
 
@@ -58,18 +58,9 @@ def show_plan(arguments: Sequence[str]) -> int:
     if as_json:
         print(json.dumps(_plan_data(plans), indent=1, allow_nan=False))
     else:
-        Console().print(_plan_table(plans))
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        console.print(_plan_table(plans))
     return 0
-
-
-def show_data(source: str, outputs: Path, *, hub: bool) -> str:
-    """Return what is in a data set, after decoding it into the cache."""
-    from vitladder.train.data import format_inspection, guess, inspect
-
-    kind = "hub" if hub else guess(source)
-    path = [] if kind == "digits" else [f"data.path={json.dumps(source)}"]
-    config = compose_config([f"data={kind}", *path, f"outputs={json.dumps(str(outputs))}"])
-    return format_inspection(inspect(config.data, outputs / ".cache"))
 
 
 def planned(overrides: Sequence[str], *, multirun: bool) -> list[Planned]:

@@ -28,8 +28,8 @@ def _machine() -> str:
 
 
 def _data(path: str) -> str:
-    from vitladder.bench.images import compare
+    from vitladder.bench.images import compare, format_benchmark
 
     config = compose_config(["data=parquet", f"data.path={path}"])
     with tempfile.TemporaryDirectory() as folder:
-        return str(compare(config.data, Path(folder)))
+        return format_benchmark(compare(config.data, Path(folder)))

@@ -18,14 +18,14 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from vitladder.config import DataConfig
+from vitladder.data.cache import Prepared, prepare
+from vitladder.data.catalog import read_catalog
+from vitladder.data.describe import describe
+from vitladder.data.draws import IntArray
+from vitladder.data.loader import Batch, TrainLoader, train_loader
+from vitladder.data.pixels import Raw, header
+from vitladder.data.sources import Part, read_source
 from vitladder.errors import UserError
-from vitladder.train.cache import Prepared, prepare
-from vitladder.train.catalog import read_catalog
-from vitladder.train.data import describe
-from vitladder.train.draws import IntArray
-from vitladder.train.loader import Batch, TrainLoader, train_loader
-from vitladder.train.pixels import Raw, header
-from vitladder.train.sources import Part, read_source
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from torch.nn.functional import cross_entropy
 from vitladder.compose import compose_config
 from vitladder.compute.plan import Plan, plan
 from vitladder.config import Config
+from vitladder.data.cache import Prepared, prepare
+from vitladder.data.loader import train_loader
 from vitladder.runs.tracking import make_tracker
-from vitladder.train.cache import Prepared, prepare
 from vitladder.train.fit import fit
-from vitladder.train.loader import train_loader
 from vitladder.train.model import build_model
 from vitladder.train.optimizer import build_optimizer
 from vitladder.train.schedule import factor

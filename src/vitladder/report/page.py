@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -14,6 +12,7 @@ from vitladder.report import markup, provenance, tables
 from vitladder.report.answer import answer
 from vitladder.report.css import CSS
 from vitladder.report.figures import PageFigure, page_figures
+from vitladder.runs.atomic import write_text
 
 Record = Mapping[str, Any]
 Fit = Mapping[str, Any]
@@ -41,7 +40,7 @@ def write_page(folder: Path, fit: Fit, *, command: str) -> Path:
     for drawn in figures:
         _keep_figure(folder / "figures", drawn)
     page = folder / "report.html"
-    _write_atomically(page, render(name, records, runs, fit, figures, command))
+    write_text(page, render(name, records, runs, fit, figures, command))
     return page
 
 
@@ -136,19 +135,4 @@ def _keep_figure(folder: Path, drawn: PageFigure) -> None:
         file.unlink(missing_ok=True)
         return
     folder.mkdir(exist_ok=True)
-    _write_atomically(file, drawn.svg)
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    """The file is the old one or the new one, never a part of it, also after a crash."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(file, drawn.svg)

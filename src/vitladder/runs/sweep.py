@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -92,7 +93,7 @@ def clear_stop(study: Path) -> None:
 
 def print_summary(places: Sequence[Place]) -> int:
     """Print a table of the runs and return the exit code: 1 if one of them is not finished."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table(
         title=f"{places[0].study}: {len(places)} runs",
         title_justify="left",

@@ -15,8 +15,8 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
+from vitladder.data.loader import TrainLoader
 from vitladder.runs.atomic import replacing
-from vitladder.train.loader import TrainLoader
 
 FILE = Path("checkpoints") / "last.ckpt"
 

@@ -14,14 +14,14 @@ import torch
 
 from vitladder.compute.plan import Plan
 from vitladder.config import Config
+from vitladder.data.cache import Prepared
+from vitladder.data.loader import ValLoader, train_loader
 from vitladder.errors import UserError
 from vitladder.runs import metrics
 from vitladder.runs.record import Results
 from vitladder.runs.tracking import Tracker
 from vitladder.train import checkpoint
-from vitladder.train.cache import Prepared
 from vitladder.train.checkpoint import AtomicCheckpointIO, Checkpoints, Interrupted, Signals
-from vitladder.train.loader import ValLoader, train_loader
 from vitladder.train.memory import peak_memory, reset_peak_memory
 from vitladder.train.module import Classifier
 from vitladder.train.parallel import PRECISION, peak_flops
@@ -71,9 +71,10 @@ def fit(
             validate_every(config, plan),
         )
         module = Classifier(config, plan.steps)
-        trainer = _trainer(config, plan, device, [watch, saver], folder)
         reset_peak_memory(device)
         status, error = "complete", None
+        with _quiet():
+            trainer = _trainer(config, plan, device, [watch, saver], folder)
         try:
             with signals.noted(), _quiet():
                 trainer.fit(module, train_batches, val_batches, ckpt_path=path if first else None)
@@ -138,13 +139,14 @@ def _trainer(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice off the screen; its warnings stay."""
+    """Keep Lightning's advice, and a warning about its own code, off the screen."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
             yield
     finally:
         for logger, level in zip(loggers, before, strict=True):

@@ -15,11 +15,11 @@ from omegaconf import OmegaConf
 
 from vitladder.compute.plan import Plan, plan
 from vitladder.config import Config, DataShape, run_key
+from vitladder.data.cache import prepare
 from vitladder.runs import record
 from vitladder.runs.atomic import write_text
 from vitladder.runs.record import Record, Results
 from vitladder.runs.tracking import make_tracker
-from vitladder.train.cache import prepare
 from vitladder.train.fit import fit
 from vitladder.train.model import check_plugins
 from vitladder.train.parallel import DTYPE, device_name, pick_device

@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 from vitladder.compose import from_hydra
 from vitladder.compute.plan import resolve
 from vitladder.config import Config, DataShape, run_key
+from vitladder.data.describe import describe
 from vitladder.errors import UserError
 from vitladder.runs.record import Record
 from vitladder.runs.sweep import COMMAND, Place, one_writer, request_stop, stop_requested
-from vitladder.train.data import describe
 
 
 def place_of(config: Config) -> Place:

@@ -9,8 +9,8 @@ from pathlib import PurePath
 import numpy as np
 
 from vitladder.config import DataConfig
+from vitladder.data.draws import HOLD_OUT, IntArray, draws
 from vitladder.errors import UserError, unknown
-from vitladder.train.draws import HOLD_OUT, IntArray, draws
 
 HELD_OUT_NAMES = ("validation", "val", "valid", "test", "dev")
 

@@ -1,4 +1,4 @@
-"""Sources are found, split and labelled as Hugging Face `datasets` would, or refused in one line."""
+"""Sources are found, split and labelled as Hugging Face `datasets` does, or refused."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sample_data import data_config, image_bytes, random_pixels, sample_folder, 
 from sample_data import write_parquet as write
 
 from vitladder.config import DataConfig
+from vitladder.data.catalog import read_catalog
+from vitladder.data.columns import find_columns
+from vitladder.data.sources import Source, fingerprint, read_source
+from vitladder.data.splits import by_split, choose, hold_out
 from vitladder.errors import UserError
-from vitladder.train.catalog import read_catalog
-from vitladder.train.columns import find_columns
-from vitladder.train.sources import Source, fingerprint, read_source
-from vitladder.train.splits import by_split, choose, hold_out
 
 IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
@@ -99,7 +99,7 @@ def test_unknown_splits_are_refused(changes: dict[str, str], message: str) -> No
 
 
 def test_several_splits_without_train_are_refused() -> None:
-    with pytest.raises(UserError, match="X has no split 'train'; name one .*have: a, b"):
+    with pytest.raises(UserError, match=r"X has no split 'train'; name one .*have: a, b"):
         choose(["a", "b"], data_config("parquet"), "X")
 
 
@@ -261,7 +261,7 @@ def test_rows_without_a_label_are_named(bad: int | None, message: str, tmp_path:
 
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "x.parquet", images(3), ["cat"] * 3)
-    with pytest.raises(UserError, match="one class only .'cat'."):
+    with pytest.raises(UserError, match=r"one class only .'cat'."):
         source(data_config("parquet", tmp_path))
 
 
@@ -298,7 +298,7 @@ def test_images_stored_as_paths_are_read_beside_the_parquet_file(tmp_path: Path)
 def test_a_row_without_an_image_is_named(tmp_path: Path) -> None:
     write(tmp_path / "x.parquet", [images(1)[0], None], [0, 1])
     rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
-    with pytest.raises(UserError, match="x.parquet row 1: holds no image"):
+    with pytest.raises(UserError, match=r"x.parquet row 1: holds no image"):
         list(rows.scan(np.arange(2)))
 
 
@@ -352,7 +352,7 @@ def test_a_local_data_set_of_hugging_face_is_read_whole(tmp_path: Path) -> None:
 
 def test_what_hugging_face_cannot_load_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="^data.path=.*cannot be loaded by Hugging Face") as caught:
+    with pytest.raises(UserError, match=r"^data.path=.*cannot be loaded by Hugging Face") as caught:
         source(data_config("hub", tmp_path / "empty", cache=str(tmp_path / "cache")))
     assert "\n" not in str(caught.value)
 

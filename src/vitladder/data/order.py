@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitladder.train.draws import IntArray, permutation
+from vitladder.data.draws import IntArray, permutation
 
 
 @dataclass(frozen=True)

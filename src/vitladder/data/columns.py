@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vitladder.data.draws import IntArray
 from vitladder.errors import UserError
-from vitladder.train.draws import IntArray
 
 _IMAGE_NAMES = ("image", "img")
 _LABEL_NAMES = ("label", "labels", "class", "target", "category")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vitladder.config import AugmentConfig
+from vitladder.data.draws import CROP_COLUMN, CROP_ROW, FLIP, IntArray, below, draws
+from vitladder.data.pixels import Pixels
 from vitladder.errors import UserError
-from vitladder.train.draws import CROP_COLUMN, CROP_ROW, FLIP, IntArray, below, draws
-from vitladder.train.pixels import Pixels
 
 STRONGEST = 30
 

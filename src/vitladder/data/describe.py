@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from vitladder.config import AugmentConfig, DataConfig, DataShape
-from vitladder.train.catalog import first_row, read_catalog
-from vitladder.train.pixels import header
-from vitladder.train.rows import DigitRows
-from vitladder.train.sources import read_source
-from vitladder.train.splits import choose, held_out_count
+from vitladder.data.catalog import first_row, read_catalog
+from vitladder.data.pixels import header
+from vitladder.data.rows import DigitRows
+from vitladder.data.sources import read_source
+from vitladder.data.splits import choose, held_out_count
 
 
 def describe(config: DataConfig) -> DataShape:
@@ -68,7 +68,7 @@ def _describe_digits(config: DataConfig) -> DataShape:
 
 
 def _describe_stream(config: DataConfig) -> DataShape:
-    from vitladder.train.streams import open_streams
+    from vitladder.data.streams import open_streams
 
     streams = open_streams(config, Path(config.cache or ""))
     raw, where, _ = next(streams.train.read(0))

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from vitladder.config import DataConfig
-from vitladder.train.augment import check, crop_and_flip
-from vitladder.train.cache import Prepared
-from vitladder.train.draws import IntArray
-from vitladder.train.images import Images, Statistics, StreamedImages, UncachedImages
-from vitladder.train.mixing import mix, rand_augment
-from vitladder.train.order import Order, Visits, in_stored_order
-from vitladder.train.pixels import Pixels
+from vitladder.data.augment import check, crop_and_flip
+from vitladder.data.cache import Prepared
+from vitladder.data.draws import IntArray
+from vitladder.data.images import Images, Statistics, StreamedImages, UncachedImages
+from vitladder.data.mixing import mix, rand_augment
+from vitladder.data.order import Order, Visits, in_stored_order
+from vitladder.data.pixels import Pixels
 
 Batch = tuple[Tensor, Tensor]
 """Images float32 [B, C, H, W], normalised; labels int64 [B], or soft float32 [B, classes]."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from vitladder.config import AugmentConfig
-from vitladder.train.draws import MIXING, RANDAUGMENT, IntArray, below, draws
-from vitladder.train.pixels import Pixels
+from vitladder.data.draws import MIXING, RANDAUGMENT, IntArray, below, draws
+from vitladder.data.pixels import Pixels
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitladder.config import DataConfig
+from vitladder.data.catalog import Catalog
+from vitladder.data.columns import encode
+from vitladder.data.draws import IntArray
+from vitladder.data.rows import ImageRows
+from vitladder.data.splits import choose, hold_out, hold_out_note
 from vitladder.errors import UserError
-from vitladder.train.catalog import Catalog
-from vitladder.train.columns import encode
-from vitladder.train.draws import IntArray
-from vitladder.train.rows import ImageRows
-from vitladder.train.splits import choose, hold_out, hold_out_note
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vitladder.data.draws import IntArray
+from vitladder.data.hub import arrow_copy
+from vitladder.data.pixels import Raw
 from vitladder.errors import UserError
-from vitladder.train.draws import IntArray
-from vitladder.train.hub import arrow_copy
-from vitladder.train.pixels import Raw
 
 _CHUNK = 256
 _FOOTER = 2**16

@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from vitladder.data.draws import IntArray
+from vitladder.data.pixels import Pixels, Raw, decode
+from vitladder.data.rows import by_number
+from vitladder.data.sources import Part
+from vitladder.data.streams import Row, Stream
 from vitladder.errors import UserError
-from vitladder.train.draws import IntArray
-from vitladder.train.pixels import Pixels, Raw, decode
-from vitladder.train.rows import by_number
-from vitladder.train.sources import Part
-from vitladder.train.streams import Row, Stream
 
 Statistics = npt.NDArray[np.float32]
 

@@ -15,9 +15,8 @@ from typing import Final
 import numpy as np
 
 from vitladder.config import DataConfig
-from vitladder.errors import UserError
-from vitladder.train.catalog import Catalog, read_catalog
-from vitladder.train.images import (
+from vitladder.data.catalog import Catalog, read_catalog
+from vitladder.data.images import (
     Decoder,
     Images,
     Statistics,
@@ -25,10 +24,11 @@ from vitladder.train.images import (
     UncachedImages,
     channel_statistics,
 )
-from vitladder.train.pixels import Pixels
-from vitladder.train.sources import Part, fingerprint, read_source
-from vitladder.train.splits import choose
-from vitladder.train.streams import open_streams
+from vitladder.data.pixels import Pixels
+from vitladder.data.sources import Part, fingerprint, read_source
+from vitladder.data.splits import choose
+from vitladder.data.streams import open_streams
+from vitladder.errors import UserError
 
 FORMAT: Final = 1
 _SAMPLE: Final = 10_000
@@ -179,7 +179,7 @@ def _open(place: Path) -> Prepared:
     try:
         about = json.loads((place / "about.json").read_text())
         train, val = (_open_part(place, name) for name in ("train", "val"))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, EOFError) as problem:
         raise UserError(
             f"the cache {place} is damaged ({problem}); delete that folder"
         ) from problem

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vitladder.config import DataConfig
+from vitladder.data.columns import class_names, find_columns
+from vitladder.data.rows import DigitRows, FileRows, ImageRows, ParquetRows, TableRows
+from vitladder.data.splits import SPLIT_NAMES, TRAIN_NAMES, by_split
 from vitladder.errors import UserError
-from vitladder.train.columns import class_names, find_columns
-from vitladder.train.rows import DigitRows, FileRows, ImageRows, ParquetRows, TableRows
-from vitladder.train.splits import SPLIT_NAMES, TRAIN_NAMES, by_split
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
@@ -169,7 +169,7 @@ def _hidden(file: PurePath) -> bool:
 
 
 def _hub(config: DataConfig) -> Catalog:
-    from vitladder.train.hub import load
+    from vitladder.data.hub import load
 
     tables: dict[str, Any] = load(config)
     where = str(config.path)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitladder.train.draws import below, draws, permutation
+from vitladder.data.draws import below, draws, permutation
 
 seeds = st.integers(0, 2**63 - 1)
 MASK = 2**64 - 1

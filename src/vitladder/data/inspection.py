@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 
 from vitladder.config import DataConfig, DataShape
+from vitladder.data.cache import decoded_bytes, fits, key
+from vitladder.data.catalog import Catalog, read_catalog
+from vitladder.data.describe import describe
+from vitladder.data.pixels import header
+from vitladder.data.sources import Source, fingerprint, read_source
 from vitladder.errors import UserError
-from vitladder.train.cache import decoded_bytes, fits, key
-from vitladder.train.catalog import Catalog, read_catalog
-from vitladder.train.data import describe
-from vitladder.train.pixels import header
-from vitladder.train.sources import Source, fingerprint, read_source
 
 _ALL: Final = 20_000
 _SAMPLE: Final = 5_000

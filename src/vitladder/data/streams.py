@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from vitladder.config import DataConfig
+from vitladder.data.catalog import read_catalog
+from vitladder.data.columns import class_names, find_columns
+from vitladder.data.draws import permutation
+from vitladder.data.hub import load, parquet_stream
+from vitladder.data.pixels import Raw
+from vitladder.data.rows import ParquetRows, encoded
+from vitladder.data.sources import Part, fingerprint, read_source
+from vitladder.data.splits import choose
 from vitladder.errors import UserError
-from vitladder.train.catalog import read_catalog
-from vitladder.train.columns import class_names, find_columns
-from vitladder.train.draws import permutation
-from vitladder.train.hub import load, parquet_stream
-from vitladder.train.pixels import Raw
-from vitladder.train.rows import ParquetRows, encoded
-from vitladder.train.sources import Part, fingerprint, read_source
-from vitladder.train.splits import choose
 
 Row = tuple[Raw, str, int]
 """An encoded image, its name for messages, and its class number."""

@@ -13,10 +13,10 @@ from sample_data import data_config, image_bytes, random_pixels, sample_folder, 
 from sample_data import write_parquet as write
 
 from vitladder.config import DataShape
+from vitladder.data.catalog import read_catalog
+from vitladder.data.describe import describe
+from vitladder.data.sources import read_source
 from vitladder.errors import UserError
-from vitladder.train.data import describe
-from vitladder.train.catalog import read_catalog
-from vitladder.train.sources import read_source
 
 
 def test_digits_are_known_without_loading_them() -> None:
@@ -66,7 +66,7 @@ def test_a_described_set_is_remembered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["parquet", "imagefolder"])
 def test_an_absent_path_is_named(name: str) -> None:
     with pytest.raises(
-        UserError, match="^no such file or folder: nowhere/x; data.path must name a .*folder"
+        UserError, match=r"^no such file or folder: nowhere/x; data.path must name a .*folder"
     ):
         describe(data_config(name, "nowhere/x"))
 
@@ -84,14 +84,14 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
 
 def test_a_corrupt_first_image_is_named(tmp_path: Path) -> None:
     write(tmp_path / "x.parquet", [b"no image"] * 4, [0, 1, 0, 1])
-    with pytest.raises(UserError, match="^x.parquet row 0: not a readable image"):
+    with pytest.raises(UserError, match=r"^x.parquet row 0: not a readable image"):
         describe(data_config("parquet", tmp_path / "x.parquet"))
 
 
 def test_digits_refuse_what_they_do_not_have() -> None:
     with pytest.raises(UserError, match="no split in digits called 'test'"):
         describe(data_config("digits", val_split="test"))
-    with pytest.raises(UserError, match="leave data.streaming=false"):
+    with pytest.raises(UserError, match=r"leave data.streaming=false"):
         describe(data_config("digits", streaming=True))
 
 
@@ -99,7 +99,7 @@ def test_columns_of_every_file_are_checked(tmp_path: Path) -> None:
     raw = [image_bytes(random_pixels(0))] * 2
     write(tmp_path / "train.parquet", raw, [0, 1])
     write(tmp_path / "test.parquet", raw, pa.array([0, 1]), columns=("image", "other"))
-    with pytest.raises(UserError, match="test.parquet has no column 'label'"):
+    with pytest.raises(UserError, match=r"test.parquet has no column 'label'"):
         describe(data_config("parquet", tmp_path))
 
 
@@ -111,10 +111,11 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
 from sample_data import data_config
-from vitladder.train.data import describe
-from vitladder.train.cache import prepare
+from vitladder.data.describe import describe
+from vitladder.data.cache import prepare
 root = Path({str(tmp_path)!r})
-for name, path in (("digits", None), ("parquet", root / "parquet"), ("imagefolder", root / "folder")):
+places = {{"digits": None, "parquet": root / "parquet", "imagefolder": root / "folder"}}
+for name, path in places.items():
     config = data_config(name, path)
     shape = describe(config)
     prepare(config, image_size=shape.image_size, channels=shape.channels, folder=root / "cache")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from sample_data import image_bytes, random_pixels
 
+from vitladder.data.pixels import decode, header
 from vitladder.errors import UserError
-from vitladder.train.pixels import decode, header
 
 SIZE = 8
 COLOURS = random_pixels(1, SIZE)
@@ -191,7 +191,7 @@ def test_truncated_images_are_named(kind: str) -> None:
 def test_decompression_bombs_are_refused(fits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", fits)
     raw = image_bytes(COLOURS)
-    with pytest.raises(UserError, match="^here: not a readable image .*64"):
+    with pytest.raises(UserError, match=r"^here: not a readable image .*64"):
         header(raw, "here")
 
 

@@ -1,0 +1,1 @@
+"""Where images come from: sources, conversion, the cache, order, augmentation, batches."""
