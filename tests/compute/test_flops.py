@@ -1,0 +1,127 @@
+"""Parameters and FLOPs equal torch's own counts, to the unit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from vitladder.compose import compose_config
+from vitladder.compute.flops import default_heads, forward_flops, parameters, shape_of
+from vitladder.compute.plan import plan, position_params, resolve
+from vitladder.config import Config, DataShape
+from vitladder.errors import UserError
+from vitladder.train.model import build_model
+
+DIGITS = DataShape(train_images=1000, val_images=100, image_size=8, channels=1, classes=10)
+PRESETS = sorted(f.stem for f in Path(str(files("vitladder.conf"))).glob("model/*.yaml"))
+
+
+def resolved(*overrides: str) -> Config:
+    """A config with naive attention, whose products torch can count."""
+    return resolve(compose_config(["attention=naive", *overrides]), DIGITS)
+
+
+def assert_counts_equal_torchs(config: Config, batch: int) -> None:
+    shape = shape_of(config.model)
+    with torch.device("meta"):
+        model = build_model(config)
+        images = torch.empty(batch, shape.channels, config.model.image_size, config.model.image_size)
+    counted = parameters(shape, position_params(config, shape))
+    assert counted.total == sum(p.numel() for p in model.parameters())
+    flops = forward_flops(shape)
+    with FlopCounterMode(display=False) as forward:
+        loss = model(images).sum()
+    assert forward.get_total_flops() == batch * flops.total
+    with FlopCounterMode(display=False) as backward:
+        loss.backward()
+    assert backward.get_total_flops() == batch * flops.backward
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_counted_exactly(preset: str) -> None:
+    assert_counts_equal_torchs(resolved(f"model={preset}"), batch=2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    heads=st.integers(1, 4),
+    head_dim=st.sampled_from([4, 12, 16]),
+    depth=st.integers(1, 4),
+    mlp_ratio=st.floats(0.5, 5.0),
+    patch=st.sampled_from([1, 2, 4]),
+    grid=st.integers(1, 4),
+    channels=st.sampled_from([1, 3]),
+    classes=st.integers(10, 40),
+    pool=st.sampled_from(["token", "avg"]),
+    qk_norm=st.booleans(),
+    position=st.sampled_from(["learned", "sincos2d"]),
+)
+def test_every_option_is_counted_exactly(
+    heads: int,
+    head_dim: int,
+    depth: int,
+    mlp_ratio: float,
+    patch: int,
+    grid: int,
+    channels: int,
+    classes: int,
+    pool: str,
+    qk_norm: bool,
+    position: str,
+) -> None:
+    config = resolved(f"position={position}")
+    model = replace(
+        config.model,
+        width=heads * head_dim,
+        heads=heads,
+        depth=depth,
+        mlp_ratio=mlp_ratio,
+        patch=patch,
+        image_size=patch * grid,
+        channels=channels,
+        classes=classes,
+        pool=pool,
+        qk_norm=qk_norm,
+    )
+    assert_counts_equal_torchs(replace(config, model=model), batch=3)
+
+
+def test_the_standard_presets_have_their_known_sizes() -> None:
+    known = {"ti16": 5.7e6, "s16": 22e6, "b16": 86e6, "l16": 304e6, "h14": 632e6, "g14": 1.01e9}
+    for preset, size in known.items():
+        config = resolve(
+            compose_config([f"model={preset}", "position=learned", "model.classes=1000"]), DIGITS
+        )
+        assert plan(config, DIGITS).n_params == pytest.approx(size, rel=0.03)
+
+
+def test_the_counts_of_parameters_add_up() -> None:
+    config = resolved("model.pool=token", "position=learned")
+    shape = shape_of(config.model)
+    counted = parameters(shape, position_params(config, shape))
+    with torch.device("meta"):
+        named = dict(build_model(config).named_parameters())
+    matmul = [p for n, p in named.items() if p.ndim in (2, 4)]
+    assert counted.matmul == sum(p.numel() for p in matmul)
+    embedding = ("patch_embed.", "pos_embed", "cls_token")
+    rest = [p for n, p in named.items() if not n.startswith(embedding)]
+    assert counted.nonembed(shape.width) == sum(p.numel() for p in rest)
+
+
+@given(st.integers(1, 4096))
+def test_heads_that_follow_the_width_divide_it(width: int) -> None:
+    heads = default_heads(width)
+    assert width % heads == 0
+    assert heads == 1 or width // heads >= 64
+
+
+def test_a_patch_that_does_not_tile_the_data_is_refused() -> None:
+    with pytest.raises(UserError, match=r"model\.patch=3 does not divide the images' size 8"):
+        resolved("model.patch=3")
