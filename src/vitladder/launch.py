@@ -77,11 +77,13 @@ def planned(overrides: Sequence[str], *, multirun: bool) -> list[Planned]:
 def _check(runs: Sequence[Planned]) -> None:
     """Raise UserError for what would fail in a run: plugins, devices, budgets, images."""
     from vitladder.train.model import check_plugins
+    from vitladder.train.optimizer import check_optimizer
     from vitladder.train.parallel import DTYPE, pick_device
 
     for run in runs:
         device = pick_device(run.config.parallel.device)
         check_plugins(run.config, device.type, DTYPE[run.config.precision.name])
+        check_optimizer(run.config)
         plan(run.config, run.data)
     sizes = {}
     for run in runs:

@@ -32,7 +32,9 @@ def assert_counts_equal_torchs(config: Config, batch: int) -> None:
     shape = shape_of(config.model)
     with torch.device("meta"):
         model = build_model(config)
-        images = torch.empty(batch, shape.channels, config.model.image_size, config.model.image_size)
+        images = torch.empty(
+            batch, shape.channels, config.model.image_size, config.model.image_size
+        )
     counted = parameters(shape, position_params(config, shape))
     assert counted.total == sum(p.numel() for p in model.parameters())
     flops = forward_flops(shape)

@@ -27,7 +27,7 @@ class Mine(AttentionKernel):
 '''
 
 
-@pytest.fixture()
+@pytest.fixture
 def local(tmp_path: Path) -> Path:
     """The folder ./plugins/attention of a working folder."""
     folder = tmp_path / "plugins" / "attention"

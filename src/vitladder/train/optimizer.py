@@ -9,7 +9,7 @@ from timm.optim import create_optimizer_v2, list_optimizers
 
 from vitladder.config import Config, OptimConfig
 from vitladder.errors import UserError, unknown
-from vitladder.train.model import PositionedTransformer
+from vitladder.train.model import PositionedTransformer, build_model
 
 
 def learning_rate(optim: OptimConfig, width: int, depth: int) -> float:
@@ -47,3 +47,9 @@ def build_optimizer(config: Config, model: PositionedTransformer) -> torch.optim
         raise UserError(
             f"optim.name={optim.name} with betas={optim.betas} cannot be built: {error}"
         ) from error
+
+
+def check_optimizer(config: Config) -> None:
+    """Raise UserError where build_optimizer would, without the memory of a model."""
+    with torch.device("meta"):
+        build_optimizer(config, build_model(config))

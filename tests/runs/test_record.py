@@ -1,0 +1,152 @@
+"""record.json and metrics.csv: whole or absent, strict JSON, each step once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vitladder.errors import UserError
+from vitladder.runs.atomic import replacing, write_text
+from vitladder.runs.metrics import COLUMNS, open_rows, read_rows, write_row
+from vitladder.runs.record import FILE, Record, Results, read_record, versions, write_record
+from vitladder.runs.sweep import Place, one_writer
+
+
+def record(**changes: object) -> Record:
+    fields = {
+        "run_key": "abc",
+        "study": "s",
+        "status": "complete",
+        "config": {"model": {"width": 8}},
+        "plan": {"n_params": 10},
+        "results": Results(val_loss=0.5),
+        "environment": {},
+        "times": {"start": "x", "end": "y", "seconds": 1.0},
+        "command": "vitladder train",
+    }
+    return Record(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    write_record(tmp_path, record())
+    assert read_record(tmp_path) == record()
+    assert [file.name for file in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_number_that_is_not_finite_is_null(tmp_path: Path) -> None:
+    write_record(tmp_path, record(results=Results(val_loss=float("nan")), plan={"a": [1e400]}))
+    data = json.loads((tmp_path / FILE).read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert data["results"]["val_loss"] is None
+    assert data["plan"]["a"] == [None]
+
+
+def test_no_record_is_none(tmp_path: Path) -> None:
+    assert read_record(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "x": 2}'])
+def test_a_damaged_record_is_one_line_that_names_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(UserError, match=r"record\.json is not a record of vitladder") as caught:
+        read_record(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"schema": 99}')
+    with pytest.raises(UserError, match="schema 99, newer than 1; update vitladder"):
+        read_record(tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    write_text(file, "old")
+
+    def fail() -> None:
+        with replacing(file) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert file.read_text() == "old"
+    assert [f.name for f in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    write_text(file, "old")
+    with replacing(file) as temporary:
+        temporary.write_text("new")
+        assert file.read_text() == "old"
+    assert file.read_text() == "new"
+
+
+def test_rows_after_the_checkpoint_are_cut_and_half_a_row_is_none(tmp_path: Path) -> None:
+    with open_rows(tmp_path, last_step=0) as rows:
+        for step in (10, 20, 30):
+            write_row(rows, {"step": step, "train_loss": 0.5})
+        rows.write("40,2560,1")
+    assert [row["step"] for row in read_rows(tmp_path)] == ["10", "20", "30"]
+    with open_rows(tmp_path, last_step=20) as rows:
+        write_row(rows, {"step": 30, "train_loss": 0.25})
+    assert [(r["step"], r["train_loss"]) for r in read_rows(tmp_path)] == [
+        ("10", "0.5"),
+        ("20", "0.5"),
+        ("30", "0.25"),
+    ]
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
+
+
+def test_one_process_at_a_time_holds_a_run_and_its_death_frees_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from vitladder.runs.sweep import one_writer\n"
+        "with one_writer(pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True); sys.stdin.read()\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    waiter = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiter.wait(1.0)
+    holder.kill()
+    output, _ = waiter.communicate(timeout=30)
+    assert output == "held\n"
+    holder.communicate(timeout=30)
+    with one_writer(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "finished"),
+    [("complete", True), ("diverged", True), ("failed", False), ("interrupted", False)],
+)
+def test_a_run_is_finished_when_it_is_complete_or_has_diverged(
+    tmp_path: Path, status: str, finished: bool
+) -> None:
+    place = Place(tmp_path, "s", "abc")
+    assert place.finished() is None
+    place.folder.mkdir(parents=True)
+    write_record(place.folder, record(status=status))
+    assert (place.finished() is not None) == finished
+
+
+def test_versions_name_what_a_result_depends_on() -> None:
+    found = versions()
+    assert found["torch"]
+    assert found["python"]

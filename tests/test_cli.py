@@ -1,0 +1,143 @@
+"""The command as a person types it: what it answers, how it fails, and that it is quick."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+
+def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `vitladder` with these arguments."""
+    return subprocess.run([command, *arguments], capture_output=True, text=True, timeout=240)
+
+
+def png(colour: int) -> bytes:
+    """One 8 x 8 image file."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (colour, 0, 0)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def no_images(tmp_path: Path) -> Path:
+    """A parquet file without images."""
+    file = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"a": [1, 2], "label": [0, 1]}), file)
+    return file
+
+
+@pytest.fixture
+def corrupt(tmp_path: Path) -> Path:
+    """A parquet file whose row 17 is not an image."""
+    images = [png(i) for i in range(40)]
+    images[17] = b"not an image"
+    file = tmp_path / "pictures.parquet"
+    pq.write_table(pa.table({"image": images, "label": [i % 2 for i in range(40)]}), file)
+    return file
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *says: str) -> None:
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("vitladder: ")
+    for text in says:
+        assert text in lines[0]
+    assert not list(Path("outputs").glob("*/*/record.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["trainn"], "no command 'trainn'; did you mean 'train'?"),
+        (["train", "attention=spda"], "no attention plugin 'spda'; did you mean 'sdpa'?"),
+        (["train", "model.width=65"], "model.width=65 is not a multiple of model.heads=2"),
+        (["train", "model.width=66"], "position=sincos2d cannot serve this model"),
+        (["train", "compute.flops=-1"], "compute.flops=-1 is impossible"),
+        (["train", "compute.flops=1"], "compute.flops=1 is less than one step"),
+        (["train", "optim.name=adamx"], "no optimizer 'adamx'"),
+        (["train", "parallel.device=cuda"], "parallel.device=cuda is not there"),
+        (["train", "model.patch=3"], "model.patch=3 does not divide"),
+        (["train", "data=parquet", "data.path=/no/where"], "/no/where"),
+        (["train", "--verbose"], "there is no flag --verbose"),
+        (["train", "model.width=8,16"], "which needs -m"),
+        (["train", "-m", "model.width=8,65"], "model.width=65 is not a multiple"),
+        (["plan", "model=s17"], "no choice of model 's17'"),
+        (["fit", "outputs/none"], "outputs/none"),
+        (["report", "outputs/none"], "outputs/none"),
+        (["sync", "outputs/none"], "has no offline W&B run"),
+        (["data", "/no/where"], "/no/where"),
+        (["fit"], "the following arguments are required: study"),
+        (["bench"], "one of the arguments --machine --overhead --data is required"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    command: str, arguments: list[str], says: str
+) -> None:
+    assert_one_line(run(command, *arguments), says)
+
+
+def test_a_parquet_without_images_is_one_line(command: str, no_images: Path) -> None:
+    done = run(command, "train", "data=parquet", f"data.path={no_images}")
+    assert_one_line(done, "table.parquet has no image column", "a, label")
+
+
+def test_a_corrupt_image_is_named_by_file_and_row(command: str, corrupt: Path) -> None:
+    done = run(command, "train", "data=parquet", f"data.path={corrupt}")
+    assert_one_line(done, "pictures.parquet row 17")
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    for name in ("train", "plan", "fit", "report", "plugins", "data", "bench", "sync"):
+        assert f"vitladder {name}" in done.stdout
+    code = (
+        "import sys; from vitladder.cli import main; main(['--help']); "
+        "heavy = {'torch', 'hydra', 'numpy', 'matplotlib', 'wandb'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("arguments", [["train", "attention=spda"], ["train", "model.width=65"]])
+def test_config_errors_need_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys; from vitladder.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit('torch was imported' if 'torch' in sys.modules else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+
+
+def test_no_command_shows_the_help_and_fails(command: str) -> None:
+    done = run(command)
+    assert done.returncode == 2
+    assert "vitladder train" in done.stdout
+
+
+def test_the_plan_is_a_table_or_one_json_object(command: str) -> None:
+    study = ["plan", "-m", "+sweep=demo", "compute.flops=1e9,1e10", "ladder.relative=1,2"]
+    assert "4 runs" in run(command, *study).stdout
+    planned = json.loads(run(command, *study, "--json").stdout)
+    assert len(planned["runs"]) == 4
+    assert planned["total"]["flops"] == sum(one["flops"] for one in planned["runs"])
+    keys = {"run_key", "n_params", "forward_flops_per_image", "flops", "images", "steps", "epochs"}
+    assert keys <= set(planned["runs"][0])
+
+
+def test_data_shows_what_is_there_and_builds_the_cache(command: str) -> None:
+    done = run(command, "data", "digits")
+    assert done.returncode == 0, done.stderr
+    for text in ("1,438", "359", "8 x 8", "20 % of each class"):
+        assert text in done.stdout
+    assert list(Path("outputs/.cache").iterdir())

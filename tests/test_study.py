@@ -1,0 +1,159 @@
+"""A study from the command to its page, and what happens when it is called again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STUDY = ["train", "-m", "+sweep=demo", "compute.flops=1e8,2e8,4e8", "ladder.relative=1,2,4,8"]
+
+
+def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([command, *arguments], capture_output=True, text=True, timeout=300)
+
+
+def records(study: str) -> dict[str, dict[str, Any]]:
+    """The records of a study by run_key."""
+    files = Path("outputs", study).glob("*/record.json")
+    return {file.parent.name: json.loads(file.read_text()) for file in files}
+
+
+@pytest.mark.slow
+def test_a_killed_study_is_finished_by_the_same_command_each_run_once(command: str) -> None:
+    first = subprocess.Popen(
+        [command, *STUDY], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert first.stdout is not None
+    for line in first.stdout:
+        if " complete: " in line:
+            break
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate(timeout=60)
+    before = records("demo")
+    assert before
+
+    again = run(command, *STUDY)
+    assert again.returncode == 0, again.stdout + again.stderr
+    after = records("demo")
+    assert (
+        len(after)
+        == json.loads(run(command, "plan", *STUDY[1:], "--json").stdout)["runs"].__len__()
+    )
+    assert {record["status"] for record in after.values()} == {"complete"}
+    assert {key: after[key] for key in before} == before
+
+    third = run(command, *STUDY)
+    assert third.returncode == 0
+    assert records("demo") == after
+
+    assert_fit_and_page(command, len(after))
+
+
+def assert_fit_and_page(command: str, runs: int) -> None:
+    fit = run(command, "fit", "outputs/demo", "--json", "--bootstrap", "20")
+    assert fit.returncode == 0, fit.stderr
+    found = json.loads(fit.stdout)
+    assert found["runs"] == runs
+    assert set(found["laws"]) >= {"parametric", "isoflop"}
+    assert len(found["laws"]["isoflop"]["minima"]) == 3
+    page = run(command, "report", "outputs/demo")
+    assert page.returncode == 0, page.stderr
+    text = Path(page.stdout.strip()).read_text()
+    for key in records("demo"):
+        assert key in text
+    assert "vitladder train -m +sweep=demo" in text
+
+
+@pytest.mark.slow
+def test_a_failed_run_stops_no_other_and_the_exit_code_says_so(command: str) -> None:
+    folder = Path("plugins/attention")
+    folder.mkdir(parents=True)
+    (folder / "broken.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from vitladder.extend.attention import AttentionKernel\n"
+        "@dataclass(frozen=True)\n"
+        "class Broken(AttentionKernel):\n"
+        "    def __call__(self, q, k, v, **rest):\n"
+        "        raise RuntimeError('it broke')\n"
+    )
+    tiny = ["model=micro-8", "compute.steps=3", "logger=csv", "seed=0,1", "study=mixed"]
+    done = run(command, "train", "-m", *tiny, "attention=broken,sdpa")
+    assert done.returncode == 1
+    found = records("mixed")
+    states = sorted((r["config"]["attention"]["name"], r["status"]) for r in found.values())
+    assert states == [
+        ("broken", "failed"),
+        ("broken", "failed"),
+        ("sdpa", "complete"),
+        ("sdpa", "complete"),
+    ]
+    [broken, *_] = [key for key, r in found.items() if r["status"] == "failed"]
+    assert found[broken]["error"] == "RuntimeError: it broke"
+    log = Path("outputs/mixed", broken, "train.log").read_text()
+    assert "Traceback" in log
+    assert "broken.py" in log
+
+    stopped = run(
+        command, "train", "-m", *tiny, "study=stopped", "on_error=stop", "attention=broken,sdpa"
+    )
+    assert stopped.returncode == 1
+    assert [r["status"] for r in records("stopped").values()] == ["failed"]
+    assert "not started" in stopped.stdout
+    assert not list(Path("outputs/stopped").glob(".stop*"))
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_is_recorded_as_diverged_and_is_a_result(command: str) -> None:
+    settings = ["model=micro-8", "compute.steps=40", "optim.lr=1e30", "optim.clip=1e30"]
+    done = run(command, "train", *settings, "log_every=5", "logger=csv", "optim.name=sgd")
+    assert done.returncode == 0, done.stderr
+    [record] = records("default").values()
+    assert record["status"] == "diverged"
+    assert record["results"]["train_loss"] is None
+    assert record["results"]["steps"] < 40
+    assert (
+        "not finite" in record["error"] or "is nan" in record["error"] or "inf" in record["error"]
+    )
+
+
+@pytest.mark.slow
+def test_a_run_leaves_its_record_log_config_metrics_and_offline_wandb(command: str) -> None:
+    done = run(command, "train", "model=micro-8", "compute.steps=30", "log_every=10", "threads=1")
+    assert done.returncode == 0, done.stderr
+    [(key, record)] = records("default").items()
+    folder = Path("outputs/default", key)
+    results = record["results"]
+    assert (results["steps"], results["images"]) == (30, 30 * 64)
+    assert results["flops"] == record["plan"]["flops"]
+    assert 0 < results["val_error"] < 1
+    assert results["best_val_loss"] <= results["val_loss"]
+    assert results["images_per_s"] > 0
+    assert results["mfu"] is None
+    assert results["peak_memory_bytes"] > 50e6
+    assert record["environment"]["threads"] == 1
+    assert (
+        record["command"] == "vitladder train model=micro-8 compute.steps=30 log_every=10 threads=1"
+    )
+    assert "val_loss" in (folder / "train.log").read_text()
+    assert "width: 8" in (folder / "config.yaml").read_text()
+    rows = (folder / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows if row.split(",")[3]] == ["step", "10", "20", "30"]
+    [offline] = (folder / "wandb").glob("offline-run-*")
+    assert list(offline.glob("*.wandb"))
+
+
+@pytest.mark.slow
+def test_cifar10_trains_from_its_parquet_files(command: str, cifar10: Path) -> None:
+    settings = ["data=parquet", f"data.path={cifar10}", "model.patch=8", "logger=csv"]
+    done = run(command, "train", *settings, "compute.steps=40", "evaluations=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    [record] = records("default").values()
+    model = record["config"]["model"]
+    assert (model["image_size"], model["channels"], model["classes"]) == (32, 3, 10)
+    assert record["results"]["val_loss"] < 2.31
