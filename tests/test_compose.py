@@ -1,4 +1,4 @@
-"""Overrides become Configs; what is wrong in them is said in one line, with the nearest right name."""
+"""Overrides become Configs; what is wrong is said in one line, with the nearest right name."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_study_in_the_working_folder_is_found_and_must_not_hide_another() -> N
 def test_a_study_that_is_not_yaml_is_one_line() -> None:
     Path("sweeps").mkdir()
     Path("sweeps/mine.yaml").write_text("study: [\n")
-    with pytest.raises(UserError, match="mine.yaml is not readable YAML"):
+    with pytest.raises(UserError, match=r"mine\.yaml is not readable YAML"):
         compose_config(["+sweep=mine"])
 
 

@@ -44,7 +44,7 @@ def test_the_length_is_exactly_one_of_three() -> None:
     assert compose_config([]).compute.flops == DEFAULT_FLOPS
     steps = compose_config(["compute.steps=1e3"]).compute
     assert (steps.flops, steps.images, steps.steps) == (None, None, 1000)
-    with pytest.raises(UserError, match="compute.flops and compute.images are both given"):
+    with pytest.raises(UserError, match=r"compute\.flops and compute\.images are both given"):
         compose_config(["compute.flops=1e9", "compute.images=5"])
 
 

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-STUDY = ["train", "-m", "+sweep=demo", "compute.flops=1e8,2e8,4e8", "ladder.relative=1,2,4,8"]
+STUDY = [
+    *["train", "-m", "+sweep=demo", "ladder.n_params=1e4"],
+    *["compute.flops=2e8,4e8,8e8", "ladder.relative=0.5,1,2,4"],
+]
 
 
 def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -41,10 +44,8 @@ def test_a_killed_study_is_finished_by_the_same_command_each_run_once(command: s
     again = run(command, *STUDY)
     assert again.returncode == 0, again.stdout + again.stderr
     after = records("demo")
-    assert (
-        len(after)
-        == json.loads(run(command, "plan", *STUDY[1:], "--json").stdout)["runs"].__len__()
-    )
+    planned = json.loads(run(command, "plan", *STUDY[1:], "--json").stdout)["runs"]
+    assert set(after) == {one["run_key"] for one in planned}
     assert {record["status"] for record in after.values()} == {"complete"}
     assert {key: after[key] for key in before} == before
 
@@ -117,9 +118,7 @@ def test_a_loss_that_is_not_finite_is_recorded_as_diverged_and_is_a_result(comma
     assert record["status"] == "diverged"
     assert record["results"]["train_loss"] is None
     assert record["results"]["steps"] < 40
-    assert (
-        "not finite" in record["error"] or "is nan" in record["error"] or "inf" in record["error"]
-    )
+    assert "the training loss is" in record["error"]
 
 
 @pytest.mark.slow
@@ -137,9 +136,7 @@ def test_a_run_leaves_its_record_log_config_metrics_and_offline_wandb(command: s
     assert results["mfu"] is None
     assert results["peak_memory_bytes"] > 50e6
     assert record["environment"]["threads"] == 1
-    assert (
-        record["command"] == "vitladder train model=micro-8 compute.steps=30 log_every=10 threads=1"
-    )
+    assert record["command"].startswith("vitladder train model=micro-8 compute.steps=30 ")
     assert "val_loss" in (folder / "train.log").read_text()
     assert "width: 8" in (folder / "config.yaml").read_text()
     rows = (folder / "metrics.csv").read_text().splitlines()

@@ -33,8 +33,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = environment / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
     [wheel] = folder.glob("vitladder-*.whl")
     subprocess.run(
-        [sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "install"]
-        + ["--no-deps", "--no-index", wheel],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            environment / "bin" / "python",
+            "install",
+            "--no-deps",
+            "--no-index",
+            wheel,
+        ],
         check=True,
         capture_output=True,
     )

@@ -69,12 +69,18 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
 
 
 def _train(arguments: Sequence[str]) -> int:
+    if "--help" in arguments or "-h" in arguments:
+        print(HELP, end="")
+        return 0
     from vitladder.launch import launch
 
     return launch(arguments)
 
 
 def _plan(arguments: Sequence[str]) -> int:
+    if "--help" in arguments or "-h" in arguments:
+        print(HELP, end="")
+        return 0
     from vitladder.launch import show_plan
 
     return show_plan(arguments)

@@ -136,7 +136,7 @@ def test_a_kernel_that_cannot_serve_says_so_before_training() -> None:
         "    def supports(self, spec):\n"
         "        return None if spec.device == 'cuda' else f'it needs CUDA, not {spec.device}'\n"
     )
-    with pytest.raises(UserError, match="attention=gpu_only cannot serve.*it needs CUDA, not cpu"):
+    with pytest.raises(UserError, match=r"attention=gpu_only cannot serve.*it needs CUDA, not cpu"):
         check_plugins(config("attention=gpu_only"), "cpu", "float32")
     assert registry.load("attention", "sdpa").supports(AttentionSpec("cpu", "float32", 16)) is None
 

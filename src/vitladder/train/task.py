@@ -30,7 +30,8 @@ def resolved(config: Config) -> tuple[Config, DataShape]:
 def task(composed: DictConfig) -> float | None:
     """Train one run unless it is finished; return its held-out loss, for sweepers that search.
 
-    A failure is in the run's record and log; it stops other runs only with on_error=stop.
+    A failure is in the run's record and log; it stops other runs only with on_error=stop. Raises
+    KeyboardInterrupt after a signal, when the interrupted run is recorded.
     """
     config, shape = resolved(from_hydra(composed))
     place = place_of(config)
@@ -55,6 +56,9 @@ def _train(config: Config, shape: DataShape, place: Place) -> Record | None:
         if config.on_error == "stop":
             request_stop(place.study_folder)
         return None
+    if record.status == "interrupted":
+        # The signal was for the whole command: no further run starts in this process.
+        raise KeyboardInterrupt(record.error)
     loss = record.results.val_loss
     print(
         f"{place.run_key} {record.status}: width {config.model.width}, depth {config.model.depth}, "
