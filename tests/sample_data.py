@@ -57,6 +57,33 @@ def write_parquet(
     return file
 
 
+def damage_column(file: Path, group: int, column: int) -> None:
+    """Overwrite the stored pages of one column in one row group; the file's footer stays."""
+    chunk = pq.read_metadata(file).row_group(group).column(column)
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    with file.open("r+b") as stream:
+        stream.seek(start)
+        stream.write(b"\xff" * chunk.total_compressed_size)
+
+
+def damaged_parquet(file: Path, column: str) -> Path:
+    """Write a parquet file in which the pages of one of its two columns are damaged."""
+    write_parquet(file, [image_bytes(random_pixels(i)) for i in range(6)], [0, 1] * 3)
+    names = [pq.read_metadata(file).schema.column(i).path for i in range(3)]
+    damage_column(file, 0, next(i for i, name in enumerate(names) if name.startswith(column)))
+    return file
+
+
+def path_only_parquet(file: Path, count: int) -> Path:
+    """Write a parquet file whose rows hold the paths of image files beside it, and no bytes."""
+    for i in range(count):
+        (file.parent / f"{i}.png").write_bytes(image_bytes(random_pixels(i)))
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    stored = pa.array([{"bytes": None, "path": f"{i}.png"} for i in range(count)], kind)
+    pq.write_table(pa.table({"image": stored, "label": [i % 3 for i in range(count)]}), file)
+    return file
+
+
 def sample_parquet(folder: Path, train: int = 30, val: int = 0, classes: int = 3) -> Path:
     """Write train.parquet (and test.parquet) of random images; image i has class i % classes."""
     for name, first, count in (("train", 0, train), ("test", train, val)):

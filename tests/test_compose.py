@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from vitladder.compose import compose_config, compose_jobs, studies
+from vitladder.compose import (
+    compose_config,
+    compose_jobs,
+    fixed_overrides,
+    lists_its_runs,
+    studies,
+)
 from vitladder.errors import UserError
 
 
@@ -74,8 +80,9 @@ def test_a_study_in_the_working_folder_is_found_and_must_not_hide_another() -> N
     )
     assert len(compose_jobs(["+sweep=mine"])) == 3
     Path("sweeps/demo.yaml").write_text("study: demo\n")
+    assert len(compose_jobs(["+sweep=mine"])) == 3
     with pytest.raises(UserError, match="two studies are called 'demo'"):
-        studies()
+        compose_jobs(["+sweep=demo"])
 
 
 def test_a_study_that_is_not_yaml_is_one_line() -> None:
@@ -83,6 +90,7 @@ def test_a_study_that_is_not_yaml_is_one_line() -> None:
     Path("sweeps/mine.yaml").write_text("study: [\n")
     with pytest.raises(UserError, match=r"mine\.yaml is not readable YAML"):
         compose_config(["+sweep=mine"])
+    assert compose_config([]).study == "default"
 
 
 def test_a_local_kernel_is_chosen_and_its_options_are_settings() -> None:
@@ -91,3 +99,10 @@ def test_a_local_kernel_is_chosen_and_its_options_are_settings() -> None:
     (folder / "mine.py").write_text("class Mine:\n    window: int = 7\n")
     config = compose_config(["attention=mine", "attention.window=9"])
     assert config.attention == {"name": "mine", "window": 9}
+
+
+def test_a_sweeper_that_searches_has_no_list_of_runs() -> None:
+    assert lists_its_runs(["+sweep=demo", "seed=1,2"])
+    assert fixed_overrides(["seed=1,2", "model=micro", "optim.lr=interval(0.1,1)"]) == [
+        "model=micro"
+    ]

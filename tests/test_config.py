@@ -28,6 +28,11 @@ from vitladder.errors import UserError
         ("on_error=halt", "no on_error called 'halt'"),
         ("study=a/b", "study='a/b' is not a folder name"),
         ("study=..", "study='..' is not a folder name"),
+        ("study='a:b'", "study='a:b' is not a folder name"),
+        ("study=${nope}", "Interpolation key 'nope' not found"),
+        ("seed=4294967296", "seed=4294967296 is too large"),
+        ("model.channels=2", "model.channels=2 is impossible; it is 1 (grey) or 3 (RGB)"),
+        ("optim.width_power=nan", "optim.width_power=nan is impossible"),
         ("data=parquet", "data=parquet needs data.path"),
         ("parallel.devices=2", "parallel=single trains on one device"),
         ("schedule.warmup=1.1", "schedule.warmup=1.1 is impossible"),
@@ -53,6 +58,10 @@ def test_warm_up_and_cooldown_fit_into_the_run() -> None:
         compose_config(["schedule=wsd", "schedule.warmup=0.6", "schedule.cooldown=0.6"])
 
 
+def key(*overrides: str, data: str = "fingerprint") -> str:
+    return run_key(compose_config(list(overrides)), data)
+
+
 @pytest.mark.parametrize(
     "override",
     [
@@ -70,7 +79,7 @@ def test_warm_up_and_cooldown_fit_into_the_run() -> None:
     ],
 )
 def test_what_changes_no_result_does_not_change_the_key(override: str) -> None:
-    assert run_key(compose_config([override])) == run_key(compose_config([]))
+    assert key(override) == key()
 
 
 @pytest.mark.parametrize(
@@ -89,15 +98,13 @@ def test_what_changes_no_result_does_not_change_the_key(override: str) -> None:
     ],
 )
 def test_what_changes_a_result_changes_the_key(override: str) -> None:
-    assert run_key(compose_config([override])) != run_key(compose_config([]))
+    assert key(override) != key()
 
 
-def test_the_key_of_hub_data_holds_its_name_and_that_of_files_does_not() -> None:
-    def key(kind: str, path: str) -> str:
-        return run_key(compose_config([f"data={kind}", f"data.path={path}"]))
-
-    assert key("hub", "a") != key("hub", "b")
-    assert key("parquet", "a") == key("parquet", "b")
+def test_other_data_is_another_run_wherever_it_lies() -> None:
+    assert key(data="a") != key(data="b")
+    here, there = ("data=parquet", "data.path=here"), ("data=parquet", "data.path=there")
+    assert key(*here) == key(*there)
 
 
 def test_flatten_has_every_setting_once_by_its_dotted_name() -> None:

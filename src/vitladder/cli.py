@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -143,8 +144,7 @@ def _data(arguments: Sequence[str]) -> int:
     parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="root of the cache")
     given = parser.parse_args(arguments)
     kind = "hub" if given.hub else guess(given.source)
-    path = [] if kind == "digits" else [f"data.path={json.dumps(given.source)}"]
-    data = compose_config([f"data={kind}", *path]).data
+    data = replace(compose_config([f"data={kind}", "data.path=SOURCE"]).data, path=given.source)
     cache, shape = given.outputs / ".cache", describe(data)
     prepare(data, image_size=shape.image_size, channels=shape.channels, folder=cache)
     print(format_inspection(inspect(data, cache)))

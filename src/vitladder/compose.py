@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from hydra import compose, initialize_config_module
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from vitladder.config import Config, validate
 from vitladder.errors import UserError, unknown
@@ -27,8 +29,8 @@ from vitladder.extend import registry
 CONFIG_MODULE = "vitladder.conf"
 
 
-def register() -> None:
-    """Make plugins the options of `attention` and `position`, and studies those of `sweep`.
+def register(overrides: Sequence[str]) -> None:
+    """Make plugins the options of `attention` and `position`, and the chosen study that of `sweep`.
 
     Plugins and studies of the working folder (./plugins, ./sweeps) are found beside the package's.
     """
@@ -38,18 +40,20 @@ def register() -> None:
             options = plugin.declaration().options.items()
             node = {"name": name, **{key: option.default for key, option in options}}
             store.store(group=kind, name=name, node=node)
-    for name, file in studies().items():
-        store.store(group="sweep", name=name, node=_read(file), package="_global_")
+    known = studies()
+    for name in (item.removeprefix("+sweep=") for item in overrides):
+        if name in known:
+            store.store(group="sweep", name=name, node=_study(name), package="_global_")
 
 
-def studies() -> dict[str, Path]:
-    """Return the study files by name; one in ./sweeps hides none of the package's."""
-    found: dict[str, Path] = {}
+def studies() -> dict[str, list[Path]]:
+    """Return the study files by name, the package's and those in ./sweeps."""
+    found: dict[str, list[Path]] = {}
     for folder in (Path(str(files("vitladder.sweeps"))), Path.cwd() / "sweeps"):
         for file in sorted(folder.glob("*.yaml")):
-            other = found.setdefault(file.stem, file)
-            if other.resolve() != file.resolve():
-                raise UserError(f"two studies are called '{file.stem}': {other} and {file}")
+            others = found.setdefault(file.stem, [])
+            if file.resolve() not in [other.resolve() for other in others]:
+                others.append(file)
     return found
 
 
@@ -63,10 +67,7 @@ def compose_jobs(overrides: Sequence[str]) -> list[list[str]]:
 
     Raises UserError for overrides that Hydra cannot parse or compose.
     """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    fixed = [item for item in overrides if not _parse([item])[0].is_sweep_override()]
-    composed = _compose(fixed, with_hydra=True)
+    composed = _compose(fixed_overrides(overrides), with_hydra=True)
     params = composed.hydra.sweeper.params or {}
     given = {_parse([item])[0].key_or_group for item in overrides}
     swept = [f"{key}={value}" for key, value in params.items() if key not in given]
@@ -77,13 +78,24 @@ def compose_jobs(overrides: Sequence[str]) -> list[list[str]]:
     return [list(job) for batch in batches for job in batch]
 
 
+def lists_its_runs(overrides: Sequence[str]) -> bool:
+    """Whether the chosen sweeper has a list of runs; one that searches, as optuna, has none."""
+    composed = _compose(fixed_overrides(overrides), with_hydra=True)
+    return str(composed.hydra.sweeper._target_).endswith("BasicSweeper")
+
+
+def fixed_overrides(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that give one value, without those that give several to sweep."""
+    return [item for item in overrides if not _parse([item])[0].is_sweep_override()]
+
+
 def from_hydra(composed: DictConfig) -> Config:
     """Return composed Hydra data as a Config: strictly typed, unknown keys refused, validated."""
-    data = OmegaConf.to_container(composed, resolve=True)
-    if not isinstance(data, dict):
-        raise UserError("the composed config is not a mapping")
-    data.pop("hydra", None)
     try:
+        data = OmegaConf.to_container(composed, resolve=True)
+        if not isinstance(data, dict):
+            raise UserError("the composed config is not a mapping")
+        data.pop("hydra", None)
         merged = OmegaConf.merge(OmegaConf.structured(Config), data)
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
@@ -98,7 +110,7 @@ def from_hydra(composed: DictConfig) -> Config:
 
 
 def _compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
-    register()
+    register(overrides)
     try:
         with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
             _check_names(_parse(overrides))
@@ -191,11 +203,14 @@ def _check_key(key: str) -> None:
             return
 
 
-def _read(file: Path) -> Any:
+def _study(name: str) -> Any:
+    found = studies()[name]
+    if len(found) > 1:
+        raise UserError(f"two studies are called '{name}': {found[0]} and {found[1]}")
     try:
-        return OmegaConf.to_container(OmegaConf.load(file))
-    except Exception as error:
-        raise UserError(f"study {file} is not readable YAML: {_one_line(error)}") from error
+        return OmegaConf.to_container(OmegaConf.load(found[0]))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"study {found[0]} is not readable YAML: {_one_line(error)}") from error
 
 
 def _one_line(error: BaseException) -> str:

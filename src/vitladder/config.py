@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -170,6 +171,8 @@ class DataShape:
 
 
 DEFAULT_FLOPS = 1e10
+# The seed of a step is made of the run's seed and the step, 31 and 32 bits of torch's 64.
+_LARGEST_SEED = 2**31 - 1
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "on_error": ("continue", "stop"),
@@ -251,11 +254,14 @@ def validate(config: Config) -> Config:
     for key, choices in _CHOICES.items():
         if flat[key] not in choices:
             raise unknown(f"{key} called", str(flat[key]), choices)
+    for key, value in flat.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{key}={value:g} is impossible; it must be a finite number")
     for key in _POSITIVE:
-        if flat[key] is not None and not (0 < flat[key] < math.inf):
+        if flat[key] is not None and flat[key] <= 0:
             raise UserError(f"{key}={flat[key]:g} is impossible; it must be a number above 0")
     for key in _NOT_NEGATIVE:
-        if not (0 <= flat[key] < math.inf):
+        if flat[key] < 0:
             raise UserError(f"{key}={flat[key]:g} is impossible; it must be 0 or more")
     for key in _FRACTIONS.split():
         if not 0 <= flat[key] <= 1:
@@ -281,25 +287,25 @@ def flatten(config: Config) -> dict[str, Any]:
     return flat
 
 
-def run_key(config: Config) -> str:
+def run_key(config: Config, data: str) -> str:
     """Return the 12 hexadecimal digits that name a run: a hash of its scientific settings.
 
-    The model must be resolved (image_size, channels and classes known). Paths, loggers, devices
-    and what only shows or stores results do not count; a hub's data set is named by its path.
+    The model must be resolved (image_size, channels and classes known); `data` is the fingerprint
+    of the images and labels. Paths, loggers, devices and what only shows or stores results do not
+    count.
     """
-    ignored = set(_NOT_SCIENTIFIC)
-    if config.data.name == "hub":
-        ignored.remove("data.path")
     science = {
         key: value
         for key, value in flatten(config).items()
-        if key not in ignored and key.split(".")[0] not in ignored
+        if key not in _NOT_SCIENTIFIC and key.split(".")[0] not in _NOT_SCIENTIFIC
     }
-    text = json.dumps(science, sort_keys=True, allow_nan=False)
+    text = json.dumps([science, data], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _check_shape(model: ModelConfig) -> None:
+    if model.channels not in (None, 1, 3):
+        raise UserError(f"model.channels={model.channels} is impossible; it is 1 (grey) or 3 (RGB)")
     if model.heads is not None and model.width % model.heads:
         raise UserError(
             f"model.width={model.width} is not a multiple of model.heads={model.heads}; "
@@ -313,9 +319,10 @@ def _check_shape(model: ModelConfig) -> None:
 
 
 def _check_names(config: Config) -> None:
-    name = config.study
-    if not name or name.startswith(".") or "/" in name or "\\" in name:
-        raise UserError(f"study='{name}' is not a folder name; use letters, digits, - and _")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", config.study):
+        raise UserError(
+            f"study='{config.study}' is not a folder name; use letters, digits, '.', '-' and '_'"
+        )
     if config.data.name in ("parquet", "imagefolder", "hub") and not config.data.path:
         raise UserError(
             f"data={config.data.name} needs data.path=...; it says where the images are"
@@ -323,6 +330,8 @@ def _check_names(config: Config) -> None:
 
 
 def _check_together(config: Config) -> None:
+    if config.seed > _LARGEST_SEED:
+        raise UserError(f"seed={config.seed} is too large; it goes from 0 to {_LARGEST_SEED}")
     given = [f"compute.{key}" for key, value in asdict(config.compute).items() if value is not None]
     if len(given) > 1:
         raise UserError(

@@ -13,12 +13,21 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from vitladder.compose import CONFIG_MODULE, compose_config, compose_jobs, register
+from vitladder.compose import (
+    CONFIG_MODULE,
+    compose_config,
+    compose_jobs,
+    fixed_overrides,
+    lists_its_runs,
+    register,
+)
 from vitladder.compute.plan import Plan, plan
 from vitladder.config import Config, DataShape
+from vitladder.data.augment import check as check_augment
 from vitladder.data.cache import prepare
 from vitladder.errors import UserError
-from vitladder.runs.sweep import Place, clear_stop, invocation, print_summary
+from vitladder.runs.invocation import clear_stop, invoked
+from vitladder.runs.sweep import Place, invoked_places, print_summary
 from vitladder.train.task import place_of, resolved, task
 
 
@@ -37,23 +46,34 @@ def launch(arguments: Sequence[str]) -> int:
     Raises UserError before any of them starts where the config, a plugin or the data is wrong.
     """
     multirun, overrides = _split(arguments, "train")
-    runs = planned(overrides, multirun=multirun)
+    listed = not multirun or lists_its_runs(overrides)
+    if multirun:
+        jobs = compose_jobs(overrides) if listed else [fixed_overrides(overrides)]
+    else:
+        jobs = [overrides]
+    runs = planned(jobs)
     waiting = [run for run in runs if run.place.finished() is None]
-    if waiting:
+    places = [run.place for run in runs]
+    if waiting or not listed:
         _check(waiting)
-        with invocation(shlex.join(["vitladder", "train", *arguments])):
+        command = shlex.join(["vitladder", "train", *arguments])
+        with invoked(command, multirun=multirun) as invocation:
             try:
                 _run_hydra(arguments)
             finally:
-                clear_stop(runs[0].place.study_folder)
-    return print_summary([run.place for run in runs])
+                clear_stop(places[0].study_folder, invocation)
+        if not listed:
+            places = invoked_places(places[0].outputs, places[0].study, invocation)
+    return print_summary(places)
 
 
 def show_plan(arguments: Sequence[str]) -> int:
     """Print what `train` would do with the same arguments; --json prints one object."""
     as_json = "--json" in arguments
     multirun, overrides = _split([a for a in arguments if a != "--json"], "plan")
-    runs = planned(overrides, multirun=multirun)
+    if multirun and not lists_its_runs(overrides):
+        raise UserError("plan: a sweeper that searches chooses its runs while it trains them")
+    runs = planned(compose_jobs(overrides) if multirun else [overrides])
     plans = [(run, plan(run.config, run.data)) for run in runs]
     if as_json:
         print(json.dumps(_plan_data(plans), indent=1, allow_nan=False))
@@ -63,9 +83,8 @@ def show_plan(arguments: Sequence[str]) -> int:
     return 0
 
 
-def planned(overrides: Sequence[str], *, multirun: bool) -> list[Planned]:
-    """Return every different run of a command, resolved; the same run twice is one."""
-    jobs = compose_jobs(overrides) if multirun else [list(overrides)]
+def planned(jobs: Sequence[Sequence[str]]) -> list[Planned]:
+    """Return every different run, resolved; the same run twice is one."""
     runs: dict[Path, Planned] = {}
     for job in jobs:
         config, data = resolved(compose_config(job))
@@ -85,26 +104,25 @@ def _check(runs: Sequence[Planned]) -> None:
         check_plugins(run.config, device.type, DTYPE[run.config.precision.name])
         check_optimizer(run.config)
         plan(run.config, run.data)
-    sizes = {}
-    for run in runs:
-        model = run.config.model
-        key = json.dumps([asdict(run.config.data), model.image_size, model.channels])
-        sizes[key] = run
-    for run in sizes.values():
-        model = run.config.model
-        prepare(
-            run.config.data,
-            image_size=model.image_size or run.data.image_size,
-            channels=model.channels or run.data.channels,
-            folder=run.place.cache,
-        )
+        check_augment(run.config.data.augment, run.config.model.image_size or 0)
+    _prepare(runs)
+
+
+def _prepare(runs: Sequence[Planned]) -> None:
+    """Decode the images of every different data set once, before runs side by side would."""
+    different = {
+        json.dumps([asdict(run.config.data), run.config.model.image_size]): run for run in runs
+    }
+    for run in different.values():
+        size, channels = run.config.model.image_size or 0, run.config.model.channels or 0
+        prepare(run.config.data, image_size=size, channels=channels, folder=run.place.cache)
 
 
 def _run_hydra(arguments: Sequence[str]) -> None:
     """Hand over to Hydra, whose sweepers and launchers call `task` for every run."""
     import hydra
 
-    register()
+    register(arguments)
     before = sys.argv
     sys.argv = ["vitladder", *arguments]
     try:

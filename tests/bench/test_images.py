@@ -41,6 +41,14 @@ def test_the_ratio_is_taken_round_by_round() -> None:
     assert "num_workers=2" in table
 
 
+def test_images_that_are_not_cached_are_refused(tmp_path: Path) -> None:
+    config = data_config("parquet", sample_parquet(tmp_path / "set"), cache_gib=1e-9)
+    with pytest.raises(
+        UserError, match=r"reads decoded images from its cache; raise data\.cache_gib"
+    ):
+        compare(config, tmp_path / "cache")
+
+
 def test_what_is_not_compared_is_refused(tmp_path: Path) -> None:
     config = data_config("digits")
     config.augment = replace(config.augment, mixup=0.2)

@@ -14,7 +14,7 @@ from sample_data import write_parquet as write
 
 from vitladder.config import DataShape
 from vitladder.data.catalog import read_catalog
-from vitladder.data.describe import describe
+from vitladder.data.describe import describe, differences
 from vitladder.data.sources import read_source
 from vitladder.errors import UserError
 
@@ -39,12 +39,35 @@ def test_cifar10_is_described(cifar10: Path) -> None:
     assert describe(data_config("parquet", cifar10)) == DataShape(50_000, 10_000, 32, 3, 10)
 
 
-def test_parquet_is_described_by_its_first_image(tmp_path: Path) -> None:
+def test_parquet_is_described_by_its_images(tmp_path: Path) -> None:
     sample_parquet(tmp_path, train=30, val=6)
     assert describe(data_config("parquet", tmp_path)) == DataShape(30, 6, 8, 3, 3)
 
 
-def test_a_first_image_that_is_not_square_gives_its_shorter_side(tmp_path: Path) -> None:
+def test_one_colour_image_makes_the_set_colour(tmp_path: Path) -> None:
+    images = [image_bytes(random_pixels(i)[..., 0]) for i in range(40)]
+    images[21] = image_bytes(random_pixels(21))
+    write(tmp_path / "x.parquet", images, [0, 1] * 20)
+    config = data_config("parquet", tmp_path)
+    assert describe(config).channels == 3
+    assert differences(config) == ("images are of several modes (L 35, RGB 1 of 36 looked at)",)
+
+
+def test_the_usual_shorter_side_is_the_size(tmp_path: Path) -> None:
+    images = [image_bytes(random_pixels(i, 8 if i else 20)) for i in range(40)]
+    write(tmp_path / "x.parquet", images, [0, 1] * 20)
+    config = data_config("parquet", tmp_path)
+    assert describe(config).image_size == 8
+    (note,) = differences(config)
+    assert note.startswith("images are of several sizes (8 x 8 to 20 x 20)")
+
+
+def test_images_that_are_all_alike_need_no_note(tmp_path: Path) -> None:
+    assert differences(data_config("parquet", sample_parquet(tmp_path))) == ()
+    assert differences(data_config("digits")) == ()
+
+
+def test_images_that_are_not_square_give_their_shorter_side(tmp_path: Path) -> None:
     grey = image_bytes(np.zeros((12, 20), dtype=np.uint8))
     write(tmp_path / "x.parquet", [grey] * 4, [0, 1, 0, 1])
     shape = describe(data_config("parquet", tmp_path))
@@ -58,9 +81,18 @@ def test_an_image_folder_is_described(tmp_path: Path) -> None:
 
 def test_a_described_set_is_remembered(tmp_path: Path) -> None:
     config = data_config("parquet", sample_parquet(tmp_path))
-    first = describe(config)
-    (tmp_path / "train.parquet").unlink()
-    assert describe(data_config("parquet", tmp_path, batch_size=7)) == first
+    assert describe(data_config("parquet", tmp_path, batch_size=7)) is describe(config)
+
+
+@pytest.mark.parametrize("name", ["parquet", "imagefolder"])
+def test_a_set_that_changes_is_described_anew(name: str, tmp_path: Path) -> None:
+    for count in (30, 40):
+        if name == "parquet":
+            sample_parquet(tmp_path, train=count)
+        else:
+            sample_folder(tmp_path, {"": count}, ["cat", "dog"])
+        shape = describe(data_config(name, tmp_path))
+        assert shape.train_images + shape.val_images == count
 
 
 @pytest.mark.parametrize("name", ["parquet", "imagefolder"])
@@ -112,12 +144,15 @@ sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
 from sample_data import data_config
 from vitladder.data.describe import describe
-from vitladder.data.cache import prepare
+from vitladder.data.cache import data_fingerprint, prepare
+from vitladder.data.augment import check
 root = Path({str(tmp_path)!r})
 places = {{"digits": None, "parquet": root / "parquet", "imagefolder": root / "folder"}}
 for name, path in places.items():
     config = data_config(name, path)
     shape = describe(config)
+    check(config.augment, shape.image_size)
+    data_fingerprint(config)
     prepare(config, image_size=shape.image_size, channels=shape.channels, folder=root / "cache")
 assert "torch" not in sys.modules, "torch was imported"
 """

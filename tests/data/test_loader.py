@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,8 @@ from sample_data import data_config, sample_folder, sample_parquet
 
 from vitladder.config import AugmentConfig, DataConfig
 from vitladder.data.cache import Prepared, prepare
-from vitladder.data.images import Images, StreamedImages
-from vitladder.data.loader import (
-    PrefetchedTrainLoader,
-    StreamedTrainLoader,
-    TrainLoader,
-    ValLoader,
-    normalise,
-    train_loader,
-)
+from vitladder.data.images import Decoder, Images, StreamedImages
+from vitladder.data.loader import ValLoader, normalise, train_loader
 from vitladder.data.order import Order
 from vitladder.errors import UserError
 
@@ -87,7 +81,7 @@ def test_a_batch_does_not_depend_on_what_was_asked_before(
 @pytest.mark.parametrize("kind", STORES)
 def test_there_are_exactly_the_steps_asked_for(kind: str, store: Path) -> None:
     data, config = opened(store, kind)
-    loader = train_loader(data, config, seed=0, steps=11)
+    loader = train_loader(data, config, seed=0, steps=11, classes=3)
     batches = list(loader)
     assert len(loader) == len(batches) == 11
     for images, labels in batches:
@@ -95,20 +89,11 @@ def test_there_are_exactly_the_steps_asked_for(kind: str, store: Path) -> None:
         assert (labels.dtype, labels.shape) == (torch.int64, (5,))
 
 
-def test_the_store_chooses_the_loader(store: Path) -> None:
-    kinds = {kind: type(train_loader(*opened(store, kind), seed=0, steps=1)) for kind in STORES}
-    assert kinds == {
-        "cached": TrainLoader,
-        "uncached": PrefetchedTrainLoader,
-        "streamed": StreamedTrainLoader,
-    }
-
-
 def test_images_are_the_cached_ones_normalised(store: Path) -> None:
     plain = AugmentConfig(crop=0, flip=False, randaugment=0, mixup=0.0, cutmix=0.0)
     data, config = opened(store, "cached", augment=plain)
     assert isinstance(data.train, Images)
-    loader = train_loader(data, config, seed=4, steps=3)
+    loader = train_loader(data, config, seed=4, steps=3, classes=3)
     for step, (images, labels) in enumerate(loader):
         visits = Order(23, 5, 4).visits(step)
         mean, std = data.mean[:, None, None], data.std[:, None, None]
@@ -132,8 +117,8 @@ def test_cached_and_uncached_images_make_the_same_batches(
     cached, config = opened(store, "cached", augment=augment)
     uncached, _ = opened(store, "uncached")
     assert cached.mean.tolist() == uncached.mean.tolist()
-    one = train_loader(cached, config, seed=3, steps=9)
-    other = train_loader(uncached, config, seed=3, steps=9)
+    one = train_loader(cached, config, seed=3, steps=9, classes=3)
+    other = train_loader(uncached, config, seed=3, steps=9, classes=3)
     assert all(same(a, b) for a, b in zip(one, other, strict=True))
 
 
@@ -143,9 +128,9 @@ def test_resuming_at_any_step_equals_going_on(
     kind: str, augment: AugmentConfig, store: Path
 ) -> None:
     data, config = opened(store, kind, augment=augment)
-    whole = list(train_loader(data, config, seed=5, steps=12))
+    whole = list(train_loader(data, config, seed=5, steps=12, classes=3))
     for start in range(12):
-        resumed = train_loader(data, config, seed=5, steps=12)
+        resumed = train_loader(data, config, seed=5, steps=12, classes=3)
         resumed.load_state_dict({"step": start})
         torch.manual_seed(start)
         rest = list(resumed)
@@ -155,19 +140,19 @@ def test_resuming_at_any_step_equals_going_on(
 
 @pytest.mark.parametrize("kind", STORES)
 def test_the_state_counts_the_batches_handed_out(kind: str, store: Path) -> None:
-    loader = train_loader(*opened(store, kind), seed=0, steps=8)
+    loader = train_loader(*opened(store, kind), seed=0, steps=8, classes=3)
     assert loader.state_dict() == {"step": 0}
     taken = list(islice(loader, 3))
     assert loader.state_dict() == {"step": 3}
     taken += list(loader)
     assert loader.state_dict() == {"step": 8}
-    again = list(train_loader(*opened(store, kind), seed=0, steps=8))
+    again = list(train_loader(*opened(store, kind), seed=0, steps=8, classes=3))
     assert all(same(a, b) for a, b in zip(taken, again, strict=True))
 
 
 @pytest.mark.parametrize("kind", STORES)
 def test_a_position_set_while_iterating_is_followed(kind: str, store: Path) -> None:
-    loader = train_loader(*opened(store, kind), seed=0, steps=8)
+    loader = train_loader(*opened(store, kind), seed=0, steps=8, classes=3)
     whole = list(loader)
     loader.position = 0
     batches = iter(loader)
@@ -180,7 +165,7 @@ def test_a_position_set_while_iterating_is_followed(kind: str, store: Path) -> N
 
 def test_a_batch_larger_than_the_data_set_spans_epochs(store: Path) -> None:
     data, config = opened(store, "cached", batch_size=64)
-    _, labels = next(iter(train_loader(data, config, seed=0, steps=1)))
+    _, labels = next(iter(train_loader(data, config, seed=0, steps=1, classes=3)))
     assert isinstance(data.train, Images)
     counts = np.bincount(data.train.labels)
     assert (np.bincount(labels.numpy()) >= 2 * counts).all()
@@ -188,22 +173,31 @@ def test_a_batch_larger_than_the_data_set_spans_epochs(store: Path) -> None:
 
 def test_seeds_give_other_batches(store: Path) -> None:
     data, config = opened(store, "cached")
-    first, second = (next(iter(train_loader(data, config, seed=s, steps=1))) for s in (0, 1))
+    first, second = (
+        next(iter(train_loader(data, config, seed=s, steps=1, classes=3))) for s in (0, 1)
+    )
     assert not torch.equal(first[0], second[0])
 
 
 def test_mixing_gives_soft_labels(store: Path) -> None:
     data, config = opened(store, "cached", augment=EVERYTHING)
-    for images, labels in train_loader(data, config, seed=0, steps=6):
+    for images, labels in train_loader(data, config, seed=0, steps=6, classes=3):
         assert images.dtype == torch.float32
         assert (labels.dtype, labels.shape) == (torch.float32, (5, 3))
         assert torch.allclose(labels.sum(1), torch.ones(5))
 
 
+def test_soft_labels_have_the_classes_of_the_model(store: Path) -> None:
+    data, config = opened(store, "cached", augment=EVERYTHING)
+    _, labels = next(iter(train_loader(data, config, seed=0, steps=1, classes=7)))
+    assert labels.shape == (5, 7)
+    assert labels[:, 3:].sum() == 0
+
+
 def test_impossible_augmentation_is_refused_at_once(store: Path) -> None:
     data, config = opened(store, "cached", augment=AugmentConfig(8, True, 0, 0.0, 0.0))
     with pytest.raises(UserError, match=r"data\.augment\.crop=8"):
-        train_loader(data, config, seed=0, steps=1)
+        train_loader(data, config, seed=0, steps=1, classes=3)
 
 
 def test_an_error_in_the_prefetching_thread_arrives(tmp_path: Path) -> None:
@@ -212,7 +206,7 @@ def test_an_error_in_the_prefetching_thread_arrives(tmp_path: Path) -> None:
     data = prepare(config, image_size=8, channels=3, folder=tmp_path)
     (path / "train" / "a" / "008.png").unlink()
     with pytest.raises(UserError, match=r"train/a/008\.png: cannot be read"):
-        list(train_loader(data, config, seed=0, steps=8))
+        list(train_loader(data, config, seed=0, steps=8, classes=3))
 
 
 # Streams
@@ -222,13 +216,15 @@ def test_streams_come_in_stored_order_epoch_after_epoch(store: Path) -> None:
     data, config = opened(store, "streamed", augment=CROP_FLIP)
     cached, _ = opened(store, "cached")
     assert isinstance(cached.train, Images)
-    labels = torch.cat([labels for _, labels in train_loader(data, config, seed=0, steps=10)])
+    labels = torch.cat(
+        [labels for _, labels in train_loader(data, config, seed=0, steps=10, classes=3)]
+    )
     assert labels.tolist() == np.tile(cached.train.labels, 3)[:50].tolist()
 
 
 def test_each_epoch_of_a_stream_is_augmented_anew(store: Path) -> None:
     data, config = opened(store, "streamed", batch_size=23)
-    first, second = (images for images, _ in train_loader(data, config, seed=0, steps=2))
+    first, second = (images for images, _ in train_loader(data, config, seed=0, steps=2, classes=3))
     assert not torch.equal(first, second)
 
 
@@ -236,7 +232,7 @@ def test_a_folder_streams_in_one_shuffled_order(tmp_path: Path) -> None:
     path = sample_folder(tmp_path / "set", {"train": 40, "val": 4}, ["a", "b"])
     config = data_config("imagefolder", path, batch_size=40, streaming=True)
     data = prepare(config, image_size=8, channels=3, folder=tmp_path)
-    first, second = (labels for _, labels in train_loader(data, config, seed=0, steps=2))
+    first, second = (labels for _, labels in train_loader(data, config, seed=0, steps=2, classes=3))
     assert torch.equal(first, second)
     assert first.tolist() != sorted(first.tolist())
 
@@ -245,8 +241,8 @@ def test_a_stream_that_ends_early_is_an_error(store: Path) -> None:
     data, _ = opened(store, "streamed")
     assert isinstance(data.train, StreamedImages)
     stream = data.train._stream
-    short = type(stream)(stream.count + 1, stream.read)
-    images = StreamedImages(short, image_size=8, channels=3)
+    short = replace(stream, count=stream.count + 1)
+    images = StreamedImages(short, Decoder(8, 3))
     with pytest.raises(UserError, match="the stream ended after 23 images, of 24 claimed"):
         list(images.once(10))
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -92,6 +96,19 @@ def test_sixteen_bits_keep_their_high_byte() -> None:
     image = Image.fromarray(deep)
     assert image.mode == "I;16"
     assert np.array_equal(pixels(image_bytes(image), channels=1)[0], GREY)
+
+
+def test_sixteen_bits_with_a_transparent_value_keep_their_high_byte() -> None:
+    deep = (GREY.astype(np.uint16) << 8) | 77
+    raw = with_transparent_grey(image_bytes(Image.fromarray(deep)), 5)
+    assert "transparency" in Image.open(io.BytesIO(raw)).info
+    assert np.array_equal(pixels(raw, channels=1)[0], GREY)
+
+
+def with_transparent_grey(png: bytes, value: int) -> bytes:
+    body = b"tRNS" + struct.pack(">H", value)
+    chunk = struct.pack(">I", 2) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:33] + chunk + png[33:]
 
 
 def test_big_endian_sixteen_bits_keep_their_high_byte_too() -> None:

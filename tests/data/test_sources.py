@@ -11,14 +11,22 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_data import data_config, image_bytes, random_pixels, sample_folder, sample_parquet
+from sample_data import (
+    damage_column,
+    damaged_parquet,
+    data_config,
+    image_bytes,
+    random_pixels,
+    sample_folder,
+    sample_parquet,
+)
 from sample_data import write_parquet as write
 
 from vitladder.config import DataConfig
 from vitladder.data.catalog import read_catalog
 from vitladder.data.columns import find_columns
-from vitladder.data.sources import Source, fingerprint, read_source
-from vitladder.data.splits import by_split, choose, hold_out
+from vitladder.data.sources import Source, read_source
+from vitladder.data.splits import SPLIT_NAMES, TRAIN_NAMES, by_split, choose, hold_out
 from vitladder.errors import UserError
 
 IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
@@ -44,7 +52,7 @@ def images(count: int) -> list[bytes]:
         ["my_train_file.parquet", "my-dev-file.parquet", "x.eval.parquet"],
         ["cifar.parquet"],
         ["trainer.parquet", "contest.parquet"],
-        ["training.parquet", "validation.parquet", "notes.parquet"],
+        ["training.parquet", "validation.parquet"],
         ["train/test.parquet", "train/x.parquet"],
         ["deep/er/valid-1/x.parquet", "deep/er/training-1/x.parquet"],
     ],
@@ -60,6 +68,50 @@ def test_files_are_split_as_hugging_face_splits_them(names: list[str], tmp_path:
     }
     found = by_split([PurePath(name) for name in sorted(names)])
     assert {split: sorted(map(str, files)) for split, files in found.items()} == expected
+
+
+def grouped(*names: str) -> dict[str, list[str]]:
+    found = by_split([PurePath(name) for name in names])
+    return {split: [str(file) for file in files] for split, files in found.items()}
+
+
+def test_the_deepest_folder_that_names_a_split_wins() -> None:
+    names = ["train_data/train/x.parquet", "train_data/validation/x.parquet"]
+    assert grouped(*names) == {"train": names[:1], "validation": names[1:]}
+
+
+def test_a_file_that_no_folder_names_is_split_by_its_own_name() -> None:
+    names = ["train/0.parquet", "test.parquet"]
+    assert grouped(*names) == {"train": names[:1], "test": names[1:]}
+
+
+def test_split_names_are_read_in_upper_and_lower_case() -> None:
+    names = ["Train/0.parquet", "TEST-1.parquet"]
+    assert grouped(*names) == {"train": names[:1], "test": names[1:]}
+
+
+def test_a_file_of_no_split_beside_others_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^notes\.parquet belongs to no split"):
+        grouped("notes.parquet", "train.parquet")
+
+
+words = st.sampled_from(["train", "val_data", "Test", "x", "more", "evaluation"])
+
+
+@given(st.lists(st.tuples(words, words, words), min_size=1, unique=True))
+def test_no_file_is_in_two_splits(places: list[tuple[str, str, str]]) -> None:
+    files = [PurePath(a, b, f"{c}.parquet") for a, b, c in places]
+    try:
+        splits = by_split(files)
+    except UserError:
+        return
+    assert sorted(file for found in splits.values() for file in found) == sorted(files)
+
+
+@pytest.mark.parametrize("name", SPLIT_NAMES)
+def test_every_name_of_a_held_out_split_is_found(name: str) -> None:
+    if name not in TRAIN_NAMES:
+        assert choose(["train", name], data_config("parquet"), "X") == ("train", name)
 
 
 @pytest.mark.parametrize(
@@ -238,9 +290,42 @@ def test_a_class_that_only_the_held_out_split_has_is_a_class(tmp_path: Path) -> 
     assert found.val.labels.tolist() == [1, 2]
 
 
-def hugging_face_parquet(file: Path, labels: list[int | None]) -> None:
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_integers_of_every_width_are_the_same_labels(split: str, tmp_path: Path) -> None:
+    write(tmp_path / "train-0.parquet", images(2), pa.array([0, 1], pa.int64()))
+    write(tmp_path / f"{split}-1.parquet", images(2), pa.array([1, 0], pa.uint8()))
+    write(tmp_path / "test-2.parquet", images(2), pa.array([1, 0], pa.int32()))
+    found = source(data_config("parquet", tmp_path))
+    together = [*found.train.labels.tolist(), *found.val.labels.tolist()]
+    assert together == [0, 1, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_labels_of_several_types_are_refused_by_name(split: str, tmp_path: Path) -> None:
+    write(tmp_path / "train-0.parquet", images(2), [0, 1])
+    write(tmp_path / f"{split}-1.parquet", images(2), ["a", "b"])
+    with pytest.raises(UserError, match=r"-[01]\.parquet.* another type of label than .*-[01]\."):
+        source(data_config("parquet", tmp_path))
+
+
+def test_a_damaged_page_of_labels_is_named_by_its_file(tmp_path: Path) -> None:
+    damaged_parquet(tmp_path / "train.parquet", "label")
+    with pytest.raises(UserError, match=r"^train\.parquet is not a readable parquet file \("):
+        source(data_config("parquet", tmp_path))
+
+
+def test_a_damaged_page_of_images_is_named_by_its_file(tmp_path: Path) -> None:
+    damaged_parquet(tmp_path / "train.parquet", "image")
+    rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
+    with pytest.raises(UserError, match=r"^train\.parquet is not a readable parquet file \("):
+        list(rows.scan(np.arange(len(rows))))
+
+
+def hugging_face_parquet(
+    file: Path, labels: list[int | None], names: tuple[str, ...] = ("ant", "bee", "cow")
+) -> None:
     features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["ant", "bee", "cow"])}
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(names))}
     )
     rows = {"image": [{"bytes": raw, "path": None} for raw in images(len(labels))], "label": labels}
     pq.write_table(datasets.Dataset.from_dict(rows, features=features).data.table, file)
@@ -249,6 +334,14 @@ def hugging_face_parquet(file: Path, labels: list[int | None]) -> None:
 def test_hugging_face_class_names_are_kept_with_classes_that_do_not_occur(tmp_path: Path) -> None:
     hugging_face_parquet(tmp_path / "x.parquet", [0, 2, 0, 2])
     assert source(data_config("parquet", tmp_path)).classes == ("ant", "bee", "cow")
+
+
+@pytest.mark.parametrize("other", ["train-1.parquet", "test.parquet"])
+def test_class_names_in_another_order_are_refused(other: str, tmp_path: Path) -> None:
+    hugging_face_parquet(tmp_path / "train-0.parquet", [0, 1], ("cat", "dog"))
+    hugging_face_parquet(tmp_path / other, [0, 1], ("dog", "cat"))
+    with pytest.raises(UserError, match=rf"^{other} names its classes otherwise than train-0\."):
+        source(data_config("parquet", tmp_path))
 
 
 @pytest.mark.parametrize(("bad", "message"), [(None, "has no label"), (-1, "has label -1")])
@@ -285,14 +378,11 @@ def test_rows_of_several_files_and_row_groups_come_in_order(tmp_path: Path) -> N
     assert rows.where(23) == "train-1.parquet row 0"
 
 
-def test_images_stored_as_paths_are_read_beside_the_parquet_file(tmp_path: Path) -> None:
-    raws = images(2)
-    for i, raw in enumerate(raws):
-        (tmp_path / f"{i}.png").write_bytes(raw)
-    stored = pa.array([{"bytes": None, "path": f"{i}.png"} for i in range(2)], IMAGE)
-    pq.write_table(pa.table({"image": stored, "label": [0, 1]}), tmp_path / "x.parquet")
+def test_row_groups_without_wanted_rows_are_not_read(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.parquet", images(20), [i % 2 for i in range(20)])
+    damage_column(file, group=0, column=0)
     rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
-    assert list(rows.scan(np.arange(2))) == raws
+    assert list(rows.scan(np.array([7, 19]))) == [images(20)[i] for i in (7, 19)]
 
 
 def test_a_row_without_an_image_is_named(tmp_path: Path) -> None:
@@ -314,6 +404,20 @@ def test_an_image_folder_has_its_splits_and_classes(tmp_path: Path) -> None:
     assert found.notes == ("held out: the split 'val'",)
     names = [found.train.rows.where(i) for i in range(6)]
     assert [name.split("/")[1] for name in names] == [found.classes[i] for i in found.train.labels]
+
+
+def test_split_folders_are_found_in_upper_and_lower_case(tmp_path: Path) -> None:
+    sample_folder(tmp_path, {"Train": 6, "TEST": 4}, ["dog", "cat"])
+    found = source(data_config("imagefolder", tmp_path))
+    assert found.classes == ("cat", "dog")
+    assert (len(found.train), len(found.val)) == (6, 4)
+    assert found.notes == ("held out: the split 'test'",)
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
+    sample_folder(tmp_path, {"Train": 4, "train": 4}, ["dog", "cat"])
+    with pytest.raises(UserError, match=r"two folders for the split 'train' \(Train, train\)"):
+        source(data_config("imagefolder", tmp_path))
 
 
 def test_class_folders_alone_are_training_images_even_if_called_test(tmp_path: Path) -> None:
@@ -350,42 +454,16 @@ def test_a_local_data_set_of_hugging_face_is_read_whole(tmp_path: Path) -> None:
         assert list(part.rows.scan(part.indices)) == list(other.rows.scan(other.indices))
 
 
+def test_a_local_folder_of_image_files_is_read_by_hugging_face(tmp_path: Path) -> None:
+    sample_folder(tmp_path / "set", {"train": 6, "val": 4}, ["dog", "cat"])
+    hub = source(data_config("hub", tmp_path / "set", cache=str(tmp_path / "cache")))
+    own = source(data_config("imagefolder", tmp_path / "set"))
+    assert hub.classes == own.classes
+    assert sorted(hub.val.rows.scan(hub.val.indices)) == sorted(own.val.rows.scan(own.val.indices))
+
+
 def test_what_hugging_face_cannot_load_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"^data.path=.*cannot be loaded by Hugging Face") as caught:
         source(data_config("hub", tmp_path / "empty", cache=str(tmp_path / "cache")))
     assert "\n" not in str(caught.value)
-
-
-# The fingerprint
-
-
-def test_the_fingerprint_follows_content_and_not_the_place(tmp_path: Path) -> None:
-    def mark(folder: str, **changes: object) -> str:
-        config = data_config("parquet", tmp_path / folder, **changes)
-        return fingerprint(read_catalog(config), config, whole=True)
-
-    for folder in ("here", "there"):
-        sample_parquet(tmp_path / folder)
-    sample_parquet(tmp_path / "larger", train=33)
-    assert mark("here") == mark("there")
-    assert mark("here") != mark("larger")
-    assert mark("here") != mark("here", val_fraction=0.3)
-
-
-def test_the_fingerprint_of_a_hub_follows_labels_too(tmp_path: Path) -> None:
-    marks = set()
-    for name, labels in (("a", [0, 1, 2] * 3), ("b", [0, 1, 2] * 3), ("c", [2, 1, 0] * 3)):
-        write(tmp_path / name / "x.parquet", images(9), labels)
-        config = data_config("hub", tmp_path / name, cache=str(tmp_path / "cache"))
-        marks.add(fingerprint(read_catalog(config), config, whole=True))
-    assert len(marks) == 2
-
-
-def test_a_changed_file_has_another_fingerprint_in_the_same_process(tmp_path: Path) -> None:
-    marks = set()
-    for count in (30, 31):
-        config = data_config("parquet", sample_parquet(tmp_path, train=count))
-        marks.add(fingerprint(read_catalog(config), config, whole=True))
-        marks.add(fingerprint(read_catalog(config), config, whole=False))
-    assert len(marks) == 4

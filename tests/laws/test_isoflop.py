@@ -13,9 +13,7 @@ from vitladder.laws.study import RunPoint, budgets
 
 
 def run(n_params: float, loss: float, flops: float = 1e12, key: str = "") -> RunPoint:
-    return RunPoint(
-        key, n_params, flops / (96 * n_params), flops, loss, flops, None, None, None, None
-    )
+    return RunPoint(key, n_params, flops / (96 * n_params), flops, loss, flops)
 
 
 def curve(best: float, flops: float = 1e12, sizes: tuple[float, ...] = (0.25, 0.5, 1, 2, 4)):
@@ -79,6 +77,29 @@ def test_a_far_arm_that_is_no_parabola_does_not_move_the_minimum() -> None:
     assert minimum.n_params == pytest.approx(3e4, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("losses", "used"),
+    [
+        ([1.5, 1.2, 1.0, 1.2, 1.5], 3),  # log 1.5 is farther above the lowest than NEAR
+        ([1.2, 1.1, 1.0, 1.1, 1.5], 4),
+        ([1.2, 1.1, 1.0, 1.1, 1.2], 5),
+        ([9.0, 5.0, 1.0, 5.0, 9.0], 3),
+    ],
+)
+def test_a_minimum_says_how_many_sizes_its_parabola_was_fitted_to(
+    losses: list[float], used: int
+) -> None:
+    minimum = find_minimum([run(1e4 * 2**i, loss) for i, loss in enumerate(losses)])
+    assert minimum is not None
+    assert minimum.sizes_used == used
+
+
+def test_an_edge_was_fitted_to_no_size() -> None:
+    minimum = find_minimum([run(1e4 * 2**i, 1.0 + i) for i in range(4)])
+    assert minimum is not None
+    assert (minimum.edge, minimum.sizes_used) == (True, 0)
+
+
 def test_budgets_within_one_percent_share_a_curve() -> None:
     runs = [run(1e4, 1.0, flops) for flops in (1e12, 1.005e12, 1.02e12, 9.9e11 / 10)]
     assert [len(group) for group in budgets(runs)] == [1, 2, 1]
@@ -109,3 +130,15 @@ def test_intervals_need_enough_draws_that_gave_a_law() -> None:
     assert few.ci95 is None
     assert few.used < 25
     assert isoflop_intervals(three_sizes, 0, seed=0).ci95 is None
+
+
+def test_draws_that_lose_a_budget_are_used_and_counted() -> None:
+    sure = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
+    runs = [r for c in (1e10, 1e11) for _ in range(9) for r in curve(c**0.5, c, sure)]
+    one_lost_often = [*runs, *curve(1e6, 1e12, (0.5, 1, 2))]
+    kept = isoflop_intervals(runs, 40, seed=0)
+    assert (kept.used, kept.same_budgets) == (40, 40)
+    mixed = isoflop_intervals(one_lost_often, 40, seed=0)
+    assert mixed.used == 40
+    assert 0 < (mixed.same_budgets or 0) < 20
+    assert mixed.ci95 is not None

@@ -47,6 +47,10 @@ def test_significant(value: float, text: str) -> None:
     assert significant(value) == text
 
 
+def test_significant_keeps_its_digits_in_a_power_of_ten() -> None:
+    assert significant(425_149.0, 4) == "4.251×10⁵"
+
+
 def test_percent_and_superscript() -> None:
     assert percent(0.125) == "12.5 %"
     assert superscript("-0.51") == "⁻⁰·⁵¹"

@@ -140,6 +140,7 @@ def test_the_page_holds_the_answer_figures_tables_and_how_it_was_made(tmp_path: 
         "0123abcd",
         "3 × forward matmul FLOPs",
         "L(N, D) = ",
+        "of 10 draws gave the IsoFLOP law",
         "12.5 %",
         "612MB",
     ):
@@ -208,6 +209,20 @@ def test_edge_minima_are_shown_as_such(tmp_path: Path) -> None:
     assert "edge: the smallest size is the lowest" in text
     assert "run smaller ones" in text
     assert "Hollow grey stars (1 of 1)" in text
+
+
+def test_a_minimum_says_how_many_sizes_it_rests_on(tmp_path: Path) -> None:
+    for i, loss in enumerate((1.5, 1.1, 1.3)):
+        write_run(tmp_path, f"r{i}", n_params=1000 * 2**i, images=1e5 / 2**i, loss=loss)
+    assert "<td>interior, 3 sizes</td>" in page_of(tmp_path)
+
+
+def test_the_page_says_how_many_draws_hold_the_same_budgets(tmp_path: Path) -> None:
+    folder = write_study(tmp_path)
+    resamples = fit_study(folder, bootstrap=40)["laws"]["isoflop"]["resamples"]
+    kept = f"{resamples['same_budgets']} of {resamples['used']} draws"
+    assert f"In {kept} the same 4 budgets have an interior minimum" in page_of(folder, bootstrap=40)
+    assert "the same 4 budgets" not in page_of(folder, bootstrap=0)
 
 
 def test_one_run_gives_a_page_that_says_why_there_is_no_law(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from vitladder.errors import UserError
 from vitladder.runs.atomic import replacing, write_text
 from vitladder.runs.metrics import COLUMNS, open_rows, read_rows, write_row
 from vitladder.runs.record import FILE, Record, Results, read_record, versions, write_record
-from vitladder.runs.sweep import Place, one_writer
+from vitladder.runs.sweep import Place, claimed
 
 
 def record(**changes: object) -> Record:
@@ -54,6 +54,49 @@ def test_a_damaged_record_is_one_line_that_names_the_file(tmp_path: Path, text: 
     with pytest.raises(UserError, match=r"record\.json is not a record of vitladder") as caught:
         read_record(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"schema": "1"}, "it has no schema number"),
+        ({"run_key": 3}, "run_key is not a string"),
+        ({"study": 3}, "study is not a string"),
+        ({"status": "fine"}, "status is 'fine', not one of complete, diverged"),
+        ({"status": None}, "status is None"),
+        ({"plan": 3}, "plan is not a mapping"),
+        ({"results": []}, "results is not a mapping"),
+        ({"environment": "x"}, "environment is not a mapping"),
+    ],
+)
+def test_a_foreign_record_says_what_is_wrong(
+    tmp_path: Path, changes: dict[str, object], why: str
+) -> None:
+    write_record(tmp_path, record())
+    data = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps(data | changes))
+    with pytest.raises(UserError, match=why):
+        read_record(tmp_path)
+
+
+def test_a_record_that_someone_else_wrote_needs_little(tmp_path: Path) -> None:
+    little = {"schema": 1, "run_key": "x", "status": "complete", "plan": {"n_params": 3}}
+    (tmp_path / FILE).write_text(
+        json.dumps(little | {"results": {"val_loss": 2.0}, "config": None})
+    )
+    found = read_record(tmp_path)
+    assert found is not None
+    assert (found.run_key, found.study, found.command) == ("x", "", "")
+    assert (found.plan, found.results) == ({"n_params": 3}, Results(val_loss=2.0))
+    assert (found.config, found.environment, found.times) == ({}, {}, {})
+
+
+def test_a_field_that_this_version_does_not_know_is_left_out(tmp_path: Path) -> None:
+    write_record(tmp_path, record())
+    data = json.loads((tmp_path / FILE).read_text())
+    data |= {"weather": "rain", "results": data["results"] | {"watts": 300}}
+    (tmp_path / FILE).write_text(json.dumps(data))
+    assert read_record(tmp_path) == record()
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -102,34 +145,36 @@ def test_rows_after_the_checkpoint_are_cut_and_half_a_row_is_none(tmp_path: Path
     assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
 
 
-def test_one_process_at_a_time_holds_a_run_and_its_death_frees_it(tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib; from vitladder.runs.sweep import one_writer\n"
-        "with one_writer(pathlib.Path(sys.argv[1])):\n"
-        "    print('held', flush=True); sys.stdin.read()\n"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+HOLD = (
+    "import sys, pathlib; from vitladder.runs.sweep import Place, claimed\n"
+    "with claimed(Place(pathlib.Path(sys.argv[1]), 's', 'k'), sys.argv[2]) as mine:\n"
+    "    print('held' if mine else 'taken', flush=True); sys.stdin.read()\n"
+)
+
+
+def hold(folder: Path, name: str, stdin: int) -> subprocess.Popen[str]:
+    """Start a process that claims a run for the command `name` until its input ends."""
+    words = [sys.executable, "-c", HOLD, str(folder), name]
+    return subprocess.Popen(words, stdin=stdin, stdout=subprocess.PIPE, text=True)
+
+
+def test_one_command_at_a_time_trains_a_run_and_its_death_frees_it(tmp_path: Path) -> None:
+    holder = hold(tmp_path, "first", subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    waiter = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with pytest.raises(subprocess.TimeoutExpired):
-        waiter.wait(1.0)
+
+    twin = hold(tmp_path, "first", subprocess.DEVNULL)
+    assert twin.communicate(timeout=30)[0] == "taken\n"
+
+    waiter = hold(tmp_path, "second", subprocess.DEVNULL)
+    assert waiter.stdout is not None
+    assert waiter.stdout.readline() == "k is being trained by another command; waiting\n"
+    assert waiter.poll() is None
     holder.kill()
-    output, _ = waiter.communicate(timeout=30)
-    assert output == "held\n"
+    assert waiter.communicate(timeout=30)[0] == "held\n"
     holder.communicate(timeout=30)
-    with one_writer(tmp_path):
-        pass
+    with claimed(Place(tmp_path, "s", "k"), "third") as mine:
+        assert mine
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A run that is killed anywhere goes on to the same losses, rows and weights."""
+"""`vitladder train` after a signal or a kill: the same command goes on to the same end."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from vitladder.compose import compose_config
@@ -30,6 +31,6 @@ def _machine() -> str:
 def _data(path: str) -> str:
     from vitladder.bench.images import compare, format_benchmark
 
-    config = compose_config(["data=parquet", f"data.path={path}"])
+    data = replace(compose_config(["data=parquet", "data.path=SOURCE"]).data, path=path)
     with tempfile.TemporaryDirectory() as folder:
-        return format_benchmark(compare(config.data, Path(folder)))
+        return format_benchmark(compare(data, Path(folder)))

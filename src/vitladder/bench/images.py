@@ -1,4 +1,4 @@
-"""Images per second into training: this loader against torchvision's ImageFolder, same images."""
+"""Images per second into training: this loader against torchvision's ImageFolder, same data set."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from vitladder.config import DataConfig
 from vitladder.data.cache import Prepared, prepare
 from vitladder.data.catalog import read_catalog
 from vitladder.data.describe import describe
-from vitladder.data.draws import IntArray
+from vitladder.data.images import Images
 from vitladder.data.loader import Batch, TrainLoader, train_loader
+from vitladder.data.order import evenly_spaced
 from vitladder.data.pixels import Raw, header
 from vitladder.data.sources import Part, read_source
 from vitladder.errors import UserError
@@ -56,10 +57,12 @@ class ImageBenchmark:
 def compare(
     config: DataConfig, folder: Path, *, images: int = 4_000, rounds: int = 5, workers: int = 2
 ) -> ImageBenchmark:
-    """Measure both loaders on the same training images with the same crop and flip, one thread.
+    """Measure both loaders on as many images of one training set, with the same crop and flip.
 
-    ImageFolder reads them as single files, with their stored bytes, from a temporary folder; this
-    loader reads its cache in `folder`, which is built before. Only crop and flip are compared.
+    ImageFolder reads evenly spaced ones as single files, with their stored bytes, from a temporary
+    folder; this loader visits all in its usual order, in one thread, from its cache in `folder`,
+    which is built before. Only crop and flip are compared. Raises UserError for a set that is not
+    cached.
     """
     if config.augment.randaugment or config.augment.mixup or config.augment.cutmix:
         raise UserError(
@@ -67,10 +70,15 @@ def compare(
         )
     shape = describe(config)
     prepared = prepare(config, image_size=shape.image_size, channels=shape.channels, folder=folder)
+    if not isinstance(prepared.train, Images):
+        raise UserError(
+            "this loader reads decoded images from its cache; raise data.cache_gib until they fit, "
+            "and leave data.streaming=false"
+        )
     catalog = read_catalog(config)
     count = min(images, shape.train_images)
     steps = max(1, count // config.batch_size)
-    ours = train_loader(prepared, config, seed=0, steps=steps)
+    ours = train_loader(prepared, config, seed=0, steps=steps, classes=shape.classes)
     with tempfile.TemporaryDirectory() as files, _one_thread():
         square = _write(read_source(catalog, config).train, count, Path(files), shape.image_size)
         alone = _folder_loader(Path(files), square, prepared, config, 0)
@@ -150,7 +158,7 @@ def _write(part: Part, count: int, folder: Path, size: int) -> bool:
 
     Returns whether all of them are size x size already.
     """
-    chosen: IntArray = np.arange(count) * len(part) // count
+    chosen = evenly_spaced(len(part), count)
     for label in np.unique(part.labels[chosen]):
         (folder / f"{label:05d}").mkdir()
     square = True
@@ -180,7 +188,9 @@ def _folder_loader(
     if not square:
         steps += [transforms.Resize(size), transforms.CenterCrop(size)]
     if config.augment.crop:
-        steps.append(transforms.RandomCrop(size, padding=config.augment.crop))
+        steps.append(
+            transforms.RandomCrop(size, padding=config.augment.crop, padding_mode="reflect")
+        )
     if config.augment.flip:
         steps.append(transforms.RandomHorizontalFlip())
     steps.append(transforms.ToTensor())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def measure_machine(*, size: int = _SIZE, seconds: float = 1.0) -> MachineProfile:
     """Return the best FLOP/s of square products of this size, measured for `seconds` each."""
-    counts = sorted({1, os.cpu_count() or 1})
+    counts = sorted({1, torch.get_num_threads()})
     peaks = {
         name: {threads: _peak(dtype, threads, size, seconds) for threads in counts}
         for name, dtype in _DTYPES.items()

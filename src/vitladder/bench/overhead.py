@@ -16,8 +16,9 @@ from vitladder.compute.plan import Plan, plan
 from vitladder.config import Config
 from vitladder.data.cache import Prepared, prepare
 from vitladder.data.loader import train_loader
+from vitladder.runs.invocation import current
 from vitladder.runs.tracking import make_tracker
-from vitladder.train.fit import fit
+from vitladder.train.fit import Surroundings, fit
 from vitladder.train.model import build_model
 from vitladder.train.optimizer import build_optimizer
 from vitladder.train.schedule import factor
@@ -75,7 +76,8 @@ def _bare(config: Config, data: Prepared, steps: int) -> float:
         optimizer, lambda step: factor(config.schedule, step, steps)
     )
     parameters = list(model.parameters())
-    batches = train_loader(data, config.data, seed=config.seed, steps=steps)
+    classes = config.model.classes or len(data.classes)
+    batches = train_loader(data, config.data, seed=config.seed, steps=steps, classes=classes)
     began = 0.0
     for step, (images, labels) in enumerate(batches):
         if step == _WARM:
@@ -91,6 +93,9 @@ def _bare(config: Config, data: Prepared, steps: int) -> float:
 
 def _ours(config: Config, run_plan: Plan, data: Prepared, folder: Path) -> float:
     folder.mkdir()
-    with make_tracker(config, asdict(run_plan), "bench", folder) as tracker:
-        outcome = fit(config, run_plan, data, folder, torch.device("cpu"), tracker, alone=False)
+    tracker = make_tracker(config, asdict(run_plan), "bench", folder)
+    tracker.start()
+    around = Surroundings(folder, torch.device("cpu"), tracker, current())
+    outcome = fit(config, run_plan, data, around)
+    tracker.finish(failed=False)
     return 1000 * config.data.batch_size / (outcome.results.images_per_s or float("nan"))

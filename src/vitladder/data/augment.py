@@ -31,8 +31,9 @@ def crop_and_flip(
 ) -> Pixels:
     """Return the images [B, C, H, W], each with its own crop and flip.
 
-    Images are padded with `crop` black pixels and cut back at a uniform offset, as
-    torchvision's RandomCrop(size, padding=crop); flips are horizontal, with probability 1/2.
+    Images are padded by reflection and cut back at a uniform offset, as torchvision's
+    RandomCrop(size, padding=crop, padding_mode="reflect"): black borders, which no held-out image
+    has, cost small models 0.1 in held-out loss. Flips are horizontal, with probability 1/2.
     """
     if config.crop:
         rows = below(draws(seed, CROP_ROW, epochs, indices), 2 * config.crop + 1)
@@ -45,11 +46,9 @@ def crop_and_flip(
 
 
 def crop(images: Pixels, padding: int, rows: IntArray, columns: IntArray) -> Pixels:
-    """Return new images [B, C, H, W] cut from the zero-padded ones at offsets rows, columns [B]."""
-    batch, channels, height, width = images.shape
-    padded = np.zeros(
-        (batch, channels, height + 2 * padding, width + 2 * padding), dtype=images.dtype
-    )
-    padded[:, :, padding : padding + height, padding : padding + width] = images
+    """Return new images [B, C, H, W] cut from the reflected ones at offsets rows, columns [B]."""
+    height, width = images.shape[2:]
+    none, around = (0, 0), (padding, padding)
+    padded = np.pad(images, (none, none, around, around), mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-    return windows[np.arange(batch), :, rows, columns]
+    return windows[np.arange(len(images)), :, rows, columns]

@@ -1,21 +1,18 @@
-"""Decoded pixels on disk: decoded once, found again by content, never read half-written."""
+"""A data set ready for training: decoded once and found again by content, or decoded as it goes."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from vitladder.config import DataConfig
 from vitladder.data.catalog import Catalog, read_catalog
+from vitladder.data.describe import differences
+from vitladder.data.fingerprint import data_fingerprint as data_fingerprint
 from vitladder.data.images import (
     Decoder,
     Images,
@@ -24,24 +21,28 @@ from vitladder.data.images import (
     UncachedImages,
     channel_statistics,
 )
-from vitladder.data.pixels import Pixels
-from vitladder.data.sources import Part, fingerprint, read_source
-from vitladder.data.splits import choose
+from vitladder.data.sources import known_whole, read_source
+from vitladder.data.store import build, open_store
 from vitladder.data.streams import open_streams
-from vitladder.errors import UserError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Part of every cache's name: another one when the same files become other pixels."""
+
 _SAMPLE: Final = 10_000
-_UNCACHED_SAMPLE: Final = 2_048
-_CHUNK: Final = 1_024
+
+TrainOrVal = Images | UncachedImages | StreamedImages
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set ready for training; mean and std [C] are those of training pixels / 255."""
+    """A data set ready for training; mean and std [C] are those of training pixels / 255.
 
-    train: Images | UncachedImages | StreamedImages
-    val: Images | UncachedImages | StreamedImages
+    They are taken from 10,000 images evenly spaced over the stored order, however the images are
+    stored; of a hub's stream, from its first 10,000.
+    """
+
+    train: TrainOrVal
+    val: TrainOrVal
     classes: tuple[str, ...]
     mean: Statistics
     std: Statistics
@@ -57,132 +58,85 @@ def prepare(config: DataConfig, *, image_size: int, channels: int, folder: Path)
     The cache lies in data.cache, or in `folder` when that is null. Needs no torch unless
     Hugging Face streams or a hub are read. Raises UserError for data that cannot be used.
     """
-    folder = Path(config.cache) if config.cache is not None else folder
+    decoder = Decoder(image_size, channels)
     if config.streaming:
-        return _streamed(config, image_size, channels, folder)
+        return _streamed(config, decoder)
     catalog = read_catalog(config)
-    if not fits(catalog, config, image_size, channels):
-        return _uncached(catalog, config, image_size, channels, folder)
-    content = fingerprint(catalog, config, whole=True)
-    place = folder / key(content, image_size, channels)
-    if not place.exists():
-        _build(place, catalog, config, content, image_size, channels)
-    return _open(place)
+    cache = place(catalog, config, image_size, channels, folder)
+    if cache is None:
+        return _uncached(catalog, config, decoder, _folder(config, folder))
+    if not cache.exists():
+        source = read_source(catalog, config)
+        notes = (*source.notes, *differences(config))
+        mark = data_fingerprint(config)
+        build(cache, source, decoder, lambda train: _about(train, source.classes, mark, notes))
+    train, val, about = open_store(cache)
+    return _prepared(train, val, about, decoder)
 
 
-def fits(catalog: Catalog, config: DataConfig, image_size: int, channels: int) -> bool:
-    """Return whether all decoded pixels take at most data.cache_gib."""
-    return decoded_bytes(catalog, config, image_size, channels) <= config.cache_gib * 2**30
+def place(
+    catalog: Catalog, config: DataConfig, image_size: int, channels: int, folder: Path
+) -> Path | None:
+    """Return where the decoded pixels lie or would lie, None when they exceed data.cache_gib."""
+    if decoded_bytes(catalog, image_size, channels) > config.cache_gib * 2**30:
+        return None
+    # Other images in files of the same names and sizes: here, on one disk, their time tells.
+    large = () if known_whole(catalog) else catalog.used
+    times = [catalog.rows[split].changed() for split in large]
+    text = f"{FORMAT} {data_fingerprint(config)} {times} {image_size} {channels}"
+    return _folder(config, folder) / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def decoded_bytes(catalog: Catalog, config: DataConfig, image_size: int, channels: int) -> int:
+def decoded_bytes(catalog: Catalog, image_size: int, channels: int) -> int:
     """Return the bytes of the decoded pixels of training and held-out images together."""
-    train, val = choose(list(catalog.rows), config, catalog.where)
-    images = sum(len(rows) for split, rows in catalog.rows.items() if split in (train, val))
+    images = sum(len(catalog.rows[split]) for split in catalog.used)
     return images * channels * image_size**2
 
 
-def key(content: str, image_size: int, channels: int) -> str:
-    """Return the name of the cache folder: 16 hexadecimal digits of what its pixels depend on."""
-    text = f"{FORMAT} {content} {image_size} {channels}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _folder(config: DataConfig, folder: Path) -> Path:
+    return Path(config.cache) if config.cache is not None else folder
 
 
-def _build(
-    place: Path, catalog: Catalog, config: DataConfig, content: str, image_size: int, channels: int
-) -> None:
-    """Write the cache into a new folder beside `place`, then give it that name at once.
-
-    Of several processes the first one names its folder; the others drop theirs.
-    """
+def _uncached(catalog: Catalog, config: DataConfig, decoder: Decoder, folder: Path) -> Prepared:
     source = read_source(catalog, config)
-    temporary = _temporary(place, decoded_bytes(catalog, config, image_size, channels))
-    try:
-        decoder = Decoder(image_size, channels)
-        _write_part(temporary, "train", source.train, decoder)
-        _write_part(temporary, "val", source.val, decoder)
-        pixels = np.load(temporary / "train.pixels.npy", mmap_mode="r")
-        mean, std = channel_statistics(
-            _sampled(Images(pixels, source.train.labels), _SAMPLE), channels
-        )
-        about = {
-            "fingerprint": content,
-            "classes": source.classes,
-            "notes": source.notes,
-            "mean": mean.tolist(),
-            "std": std.tolist(),
-        }
-        (temporary / "about.json").write_text(json.dumps(about))
-        for file in temporary.iterdir():
-            _sync(file)
-        _sync(temporary)
-        _name(temporary, place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _temporary(place: Path, needed: int) -> Path:
-    """Return a new folder beside `place` on a disk with room for the pixels.
-
-    The room is checked first: writing to a memory map of a full disk kills the process.
-    """
-    folder = place.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=folder))
-    except OSError as problem:
-        raise UserError(
-            f"cannot write decoded images into {folder} ({problem.strerror}); "
-            f"choose another folder with data.cache=..."
-        ) from problem
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        temporary.rmdir()
-        raise UserError(
-            f"decoded images need {needed / 2**30:.3g} GiB and {folder} has {free / 2**30:.3g} GiB "
-            f"free; choose another folder with data.cache=..., or a lower data.cache_gib"
-        )
-    return temporary
-
-
-def _write_part(folder: Path, name: str, part: Part, decoder: Decoder) -> None:
-    shape = (len(part), decoder.channels, decoder.image_size, decoder.image_size)
-    pixels = np.lib.format.open_memmap(
-        folder / f"{name}.pixels.npy", mode="w+", dtype=np.uint8, shape=shape
+    train = UncachedImages(source.train, folder, decoder)
+    val = UncachedImages(source.val, folder, decoder)
+    size = decoded_bytes(catalog, decoder.image_size, decoder.channels) / 2**30
+    note = (
+        f"not cached: {size:.3g} GiB decoded exceed data.cache_gib={config.cache_gib:g}; "
+        f"images are decoded again in every epoch"
     )
-    start = 0
-    for chunk in decoder.part(part):
-        pixels[start : start + len(chunk)] = chunk
-        start += len(chunk)
-    pixels.flush()
-    np.save(folder / f"{name}.labels.npy", part.labels)
+    notes = (*source.notes, *differences(config), note)
+    about = _about(train, source.classes, data_fingerprint(config), notes)
+    return _prepared(train, val, about, decoder)
 
 
-def _name(temporary: Path, place: Path) -> None:
-    try:
-        temporary.rename(place)
-    except OSError as problem:
-        if problem.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
-    _sync(place.parent)
+def _streamed(config: DataConfig, decoder: Decoder) -> Prepared:
+    streams = open_streams(config)
+    train = StreamedImages(streams.train, decoder)
+    val = StreamedImages(streams.val, decoder)
+    notes = (*streams.notes, *differences(config))
+    about = _about(train, streams.classes, streams.fingerprint, notes)
+    return _prepared(train, val, about, decoder)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _about(
+    train: TrainOrVal, classes: tuple[str, ...], fingerprint: str, notes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return everything but the images, as it is kept beside them."""
+    mean, std = channel_statistics(train.sampled(_SAMPLE))
+    return {
+        "fingerprint": fingerprint,
+        "classes": classes,
+        "notes": notes,
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+    }
 
 
-def _open(place: Path) -> Prepared:
-    try:
-        about = json.loads((place / "about.json").read_text())
-        train, val = (_open_part(place, name) for name in ("train", "val"))
-    except (OSError, ValueError, EOFError) as problem:
-        raise UserError(
-            f"the cache {place} is damaged ({problem}); delete that folder"
-        ) from problem
+def _prepared(
+    train: TrainOrVal, val: TrainOrVal, about: dict[str, Any], decoder: Decoder
+) -> Prepared:
     return Prepared(
         train=train,
         val=val,
@@ -191,63 +145,6 @@ def _open(place: Path) -> Prepared:
         std=np.array(about["std"], dtype=np.float32),
         fingerprint=about["fingerprint"],
         notes=tuple(about["notes"]),
-        image_size=train.pixels.shape[2],
-        channels=train.pixels.shape[1],
-    )
-
-
-def _open_part(place: Path, name: str) -> Images:
-    pixels = np.load(place / f"{name}.pixels.npy", mmap_mode="r")
-    return Images(pixels, np.load(place / f"{name}.labels.npy"))
-
-
-def _uncached(
-    catalog: Catalog, config: DataConfig, image_size: int, channels: int, folder: Path
-) -> Prepared:
-    source = read_source(catalog, config)
-    train = UncachedImages(source.train, folder, image_size=image_size, channels=channels)
-    val = UncachedImages(source.val, folder, image_size=image_size, channels=channels)
-    mean, std = channel_statistics(_sampled(train, _UNCACHED_SAMPLE), channels)
-    size = decoded_bytes(catalog, config, image_size, channels) / 2**30
-    note = (
-        f"not cached: {size:.3g} GiB decoded exceed data.cache_gib={config.cache_gib:g}; "
-        f"images are decoded again in every epoch"
-    )
-    content = fingerprint(catalog, config, whole=False)
-    return Prepared(
-        train=train,
-        val=val,
-        classes=source.classes,
-        mean=mean,
-        std=std,
-        fingerprint=content,
-        notes=(*source.notes, note),
-        image_size=image_size,
-        channels=channels,
-    )
-
-
-def _sampled(images: Images | UncachedImages, most: int) -> list[Pixels]:
-    """Return at most `most` images, evenly spaced over the stored order, in chunks."""
-    count = min(len(images), most)
-    numbers = np.arange(count) * len(images) // count
-    return [images.gather(numbers[i : i + _CHUNK]) for i in range(0, count, _CHUNK)]
-
-
-def _streamed(config: DataConfig, image_size: int, channels: int, folder: Path) -> Prepared:
-    streams = open_streams(config, folder)
-    train = StreamedImages(streams.train, image_size=image_size, channels=channels)
-    val = StreamedImages(streams.val, image_size=image_size, channels=channels)
-    sample, _ = next(train.once(_UNCACHED_SAMPLE))
-    mean, std = channel_statistics([sample], channels)
-    return Prepared(
-        train=train,
-        val=val,
-        classes=streams.classes,
-        mean=mean,
-        std=std,
-        fingerprint=streams.fingerprint,
-        notes=streams.notes,
-        image_size=image_size,
-        channels=channels,
+        image_size=decoder.image_size,
+        channels=decoder.channels,
     )

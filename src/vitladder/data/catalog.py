@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vitladder.config import DataConfig
-from vitladder.data.columns import class_names, find_columns
-from vitladder.data.rows import DigitRows, FileRows, ImageRows, ParquetRows, TableRows
-from vitladder.data.splits import SPLIT_NAMES, TRAIN_NAMES, by_split
+from vitladder.data.columns import class_names, find_columns, plain_labels
+from vitladder.data.parquet import ParquetRows, read_schema
+from vitladder.data.rows import DigitRows, FileRows, ImageRows, TableRows
+from vitladder.data.splits import SPLIT_NAMES, TRAIN_NAMES, by_split, choose
 from vitladder.errors import UserError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
@@ -24,13 +23,23 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif
 
 @dataclass(frozen=True)
 class Catalog:
-    """The splits of a source: their images in stored order, and how their labels are read."""
+    """The splits of a source: their images in stored order, and how their labels are read.
+
+    `train` and `val` are the splits that are used; `val` is None when one has to be made.
+    """
 
     where: str
-    rows: dict[str, ImageRows]
+    rows: Mapping[str, ImageRows]
     labels: Mapping[str, Callable[[], pa.Array]]
     class_names: tuple[str, ...] | None
     columns: tuple[str, ...]
+    train: str
+    val: str | None
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The training split, and the held-out one when it is stored."""
+        return (self.train,) if self.val is None else (self.train, self.val)
 
 
 def read_catalog(config: DataConfig) -> Catalog:
@@ -47,9 +56,17 @@ def read_catalog(config: DataConfig) -> Catalog:
 def _digits(config: DataConfig) -> Catalog:
     if config.streaming:
         raise UserError("data=digits is in memory; leave data.streaming=false")
-    rows = DigitRows()
-    names = tuple(str(digit) for digit in range(len(rows.CLASS_COUNTS)))
-    return Catalog("digits", {"train": rows}, {"train": lambda: pa.array(rows.labels)}, names, ())
+    digits = DigitRows()
+    train, val = choose(["train"], config, "digits")
+    return Catalog(
+        where="digits",
+        rows={"train": digits},
+        labels={"train": lambda: pa.array(digits.labels)},
+        class_names=tuple(str(digit) for digit in range(len(digits.CLASS_COUNTS))),
+        columns=(),
+        train=train,
+        val=val,
+    )
 
 
 def local_path(config: DataConfig) -> Path:
@@ -77,50 +94,46 @@ def _parquet(config: DataConfig) -> Catalog:
     if not relative:
         raise UserError(f"{path} holds no parquet files (*.parquet)")
     splits = {"train": relative} if path.is_file() else by_split(relative)
-    schemas = {file: _schema(root / file, file) for names in splits.values() for file in names}
-    first, (schema, _) = next(iter(schemas.items()))
-    image, label = find_columns(schema, str(first), config.image_column, config.label_column)
-    for file, (other, _) in schemas.items():
-        find_columns(other, str(file), image, label)
-    rows: dict[str, ImageRows] = {
+    train, val = choose(list(splits), config, str(path))
+    schemas, counts = {}, {}
+    for file in [file for names in splits.values() for file in names]:
+        schemas[file], counts[file] = read_schema(root / file, str(file))
+    used = [file for split in (train, val) if split is not None for file in splits[split]]
+    image, label = find_columns(
+        schemas[used[0]], str(used[0]), config.image_column, config.label_column
+    )
+    for file, schema in schemas.items():
+        find_columns(schema, str(file), image, label)
+    rows = {
         split: ParquetRows(
             files=tuple(root / file for file in names),
             names=tuple(str(file) for file in names),
-            counts=tuple(schemas[file][1] for file in names),
+            counts=tuple(counts[file] for file in names),
             column=image,
         )
         for split, names in splits.items()
     }
-    labels = {
-        split: partial(_column, [root / file for file in names], label)
-        for split, names in splits.items()
-    }
-    return Catalog(str(path), rows, labels, class_names(schema, label), (image, label))
+    return Catalog(
+        where=str(path),
+        rows=rows,
+        labels={split: partial(found.labels, label) for split, found in rows.items()},
+        class_names=_shared_names({str(file): class_names(schemas[file], label) for file in used}),
+        columns=(image, label),
+        train=train,
+        val=val,
+    )
 
 
-def _schema(file: Path, name: PurePath) -> tuple[pa.Schema, int]:
-    try:
-        with pq.ParquetFile(file) as table:
-            return table.schema_arrow, table.metadata.num_rows
-    except (pa.ArrowException, OSError) as problem:
-        reason = str(problem).splitlines()[0]
-        raise UserError(f"{name} is not a readable parquet file ({reason})") from problem
-
-
-def _column(files: list[Path], column: str) -> pa.Array:
-    pieces = []
-    for file in files:
-        with pq.ParquetFile(file) as table:
-            pieces.extend(table.read(columns=[column]).column(0).chunks)
-    return _flat(pieces)
-
-
-def _flat(pieces: list[pa.Array]) -> pa.Array:
-    plain = [
-        piece.dictionary_decode() if pa.types.is_dictionary(piece.type) else piece
-        for piece in pieces
-    ]
-    return pa.concat_arrays(plain) if plain else pa.array([], pa.int64())
+def _shared_names(found: Mapping[str, tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    """Return the class names that all files or splits give; raises UserError when they differ."""
+    first, names = next(iter(found.items()))
+    for other, theirs in found.items():
+        if theirs != names:
+            raise UserError(
+                f"{other} names its classes otherwise than {first}, so one number means two "
+                f"classes; write both with the same names in the same order"
+            )
+    return names
 
 
 def _imagefolder(config: DataConfig) -> Catalog:
@@ -128,9 +141,8 @@ def _imagefolder(config: DataConfig) -> Catalog:
     if not root.is_dir():
         raise UserError(f"{root} is a file; data.path must name {_EXPECTED['imagefolder']}")
     folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    divided = any(name in TRAIN_NAMES for name in folders)
-    names = [name for name in folders if name in SPLIT_NAMES]
-    bases = {name: root / name for name in names} if divided else {"train": root}
+    divided = any(name.lower() in TRAIN_NAMES for name in folders)
+    bases = _split_folders(root, folders) if divided else {"train": root}
     found = {split: _class_files(base, root) for split, base in bases.items()}
     if not any(found.values()):
         raise UserError(
@@ -139,14 +151,35 @@ def _imagefolder(config: DataConfig) -> Catalog:
         )
     classes = tuple(sorted({label for files in found.values() for _, label in files}))
     number = {name: i for i, name in enumerate(classes)}
-    rows: dict[str, ImageRows] = {
-        split: FileRows(root, tuple(file for file, _ in files)) for split, files in found.items()
-    }
-    labels = {
-        split: partial(pa.array, [number[label] for _, label in files], pa.int64())
-        for split, files in found.items()
-    }
-    return Catalog(str(root), rows, labels, classes, ())
+    train, val = choose(list(found), config, str(root))
+    return Catalog(
+        where=str(root),
+        rows={
+            split: FileRows(root, tuple(file for file, _ in files))
+            for split, files in found.items()
+        },
+        labels={
+            split: partial(pa.array, [number[label] for _, label in files], pa.int64())
+            for split, files in found.items()
+        },
+        class_names=classes,
+        columns=(),
+        train=train,
+        val=val,
+    )
+
+
+def _split_folders(root: Path, folders: Sequence[str]) -> dict[str, Path]:
+    """Return the folder of each split, by its name in lower case."""
+    found: dict[str, Path] = {}
+    for name in [name for name in folders if name.lower() in SPLIT_NAMES]:
+        other = found.setdefault(name.lower(), root / name)
+        if other.name != name:
+            raise UserError(
+                f"{root} has two folders for the split '{name.lower()}' ({other.name}, {name}); "
+                f"rename one"
+            )
+    return found
 
 
 def _class_files(base: Path, root: Path) -> list[tuple[str, str]]:
@@ -169,33 +202,41 @@ def _hidden(file: PurePath) -> bool:
 
 
 def _hub(config: DataConfig) -> Catalog:
-    from vitladder.data.hub import load
+    from vitladder.data.hub import file_bytes, load
 
     tables: dict[str, Any] = load(config)
     where = str(config.path)
-    schema = next(iter(tables.values())).features.arrow_schema
-    image, label = find_columns(schema, where, config.image_column, config.label_column)
-    rows: dict[str, ImageRows] = {
-        split: TableRows(
-            table=table.select_columns([image, label]),
-            column=image,
-            where=_row_name(where, split),
-            listing=f"{where} {split} {len(table)}",
-        )
-        for split, table in tables.items()
-    }
-    labels = {split: partial(_table_column, table, label) for split, table in tables.items()}
-    return Catalog(where, rows, labels, class_names(schema, label), (image, label))
+    train, val = choose(list(tables), config, where)
+    schemas = {split: table.features.arrow_schema for split, table in tables.items()}
+    image, label = find_columns(schemas[train], where, config.image_column, config.label_column)
+    return Catalog(
+        where=where,
+        rows={
+            split: TableRows(
+                table=table.select_columns([image, label]),
+                column=image,
+                where=_row_name(where, split),
+                read_value=file_bytes,
+            )
+            for split, table in tables.items()
+        },
+        labels={split: partial(_table_labels, table, label) for split, table in tables.items()},
+        class_names=_shared_names(
+            {
+                f"{where} {split}": class_names(schemas[split], label)
+                for split in (train, val)
+                if split is not None
+            }
+        ),
+        columns=(image, label),
+        train=train,
+        val=val,
+    )
 
 
-def _table_column(table: Any, column: str) -> pa.Array:
-    return _flat(table.with_format("arrow")[:][column].chunks)
+def _table_labels(table: Any, column: str) -> pa.Array:
+    return plain_labels(table.with_format("arrow")[:][column])
 
 
 def _row_name(where: str, split: str) -> Callable[[int], str]:
     return lambda index: f"{where} {split} row {index}"
-
-
-def first_row(rows: ImageRows, index: int) -> tuple[Any, str]:
-    """Return one encoded image and its name."""
-    return next(iter(rows.scan(np.array([index])))), rows.where(index)

@@ -52,6 +52,20 @@ def class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     return None if names is None else tuple(str(name) for name in names)
 
 
+def plain_labels(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column of classes as one array: integers of any width as int64, text as text."""
+    plain = [
+        piece.dictionary_decode() if pa.types.is_dictionary(piece.type) else piece
+        for piece in column.chunks
+    ]
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_integer(kind):
+        kind = pa.int64()
+    elif pa.types.is_string(kind):
+        kind = pa.large_string()
+    return pa.concat_arrays([piece.cast(kind) for piece in plain]) if plain else pa.array([], kind)
+
+
 def encode(
     values: Sequence[pa.Array], names: tuple[str, ...] | None, where: Callable[[int, int], str]
 ) -> tuple[list[IntArray], tuple[str, ...]]:

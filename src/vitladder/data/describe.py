@@ -2,61 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+from itertools import islice
+from typing import Final
 
-from vitladder.config import AugmentConfig, DataConfig, DataShape
-from vitladder.data.catalog import first_row, read_catalog
-from vitladder.data.pixels import header
+from vitladder.config import DataConfig, DataShape
+from vitladder.data.catalog import read_catalog
+from vitladder.data.headers import part_headers, read_headers
+from vitladder.data.remember import Remembered
 from vitladder.data.rows import DigitRows
 from vitladder.data.sources import read_source
-from vitladder.data.splits import choose, held_out_count
+from vitladder.data.splits import held_out_count
+from vitladder.data.streams import open_streams
+
+_LOOKED_AT: Final = 200
 
 
 def describe(config: DataConfig) -> DataShape:
-    """Return counts and shape: labels are read, and the first training image is looked at.
+    """Return counts and shape: labels are read, and the headers of some hundred training images.
 
+    The size is their most frequent shorter side; one image with colours makes the set RGB.
     Raises UserError, in one line, for data that is absent, unreadable, or no classification set.
-    Asked again in the same process, it answers from memory.
     """
-    about = _about_source(config)
-    if repr(about) not in _described:
-        _described[repr(about)] = _describe(about)
-    return _described[repr(about)]
+    return _described(config)[0]
 
 
-_described: dict[str, DataShape] = {}
+def differences(config: DataConfig) -> tuple[str, ...]:
+    """Return a sentence for what differs between those images: their sizes, their modes."""
+    return _described(config)[1]
 
 
-def _about_source(config: DataConfig) -> DataConfig:
-    """Return the config with what says nothing about the source set to one value."""
-    return replace(
-        config,
-        batch_size=1,
-        val_batch_size=1,
-        cache_gib=1.0,
-        augment=AugmentConfig(crop=0, flip=False, randaugment=0, mixup=0.0, cutmix=0.0),
-    )
-
-
-def _describe(config: DataConfig) -> DataShape:
+def _describe(config: DataConfig) -> tuple[DataShape, tuple[str, ...]]:
     if config.name == "digits":
-        return _describe_digits(config)
+        return _describe_digits(config), ()
     if config.name == "hub" and config.streaming:
         return _describe_stream(config)
     source = read_source(read_catalog(config), config)
-    first = header(*first_row(source.train.rows, int(source.train.indices[0])))
-    return DataShape(
+    seen = part_headers(source.train, _LOOKED_AT)
+    shape = DataShape(
         train_images=len(source.train),
         val_images=len(source.val),
-        image_size=first.size,
-        channels=first.channels,
+        image_size=seen.image_size,
+        channels=seen.channels,
         classes=len(source.classes),
     )
+    return shape, seen.differences()
+
+
+_described = Remembered(_describe)
 
 
 def _describe_digits(config: DataConfig) -> DataShape:
-    choose(list(read_catalog(config).rows), config, "digits")
+    read_catalog(config)
     held_out = sum(held_out_count(n, config.val_fraction) for n in DigitRows.CLASS_COUNTS)
     return DataShape(
         train_images=sum(DigitRows.CLASS_COUNTS) - held_out,
@@ -67,16 +63,15 @@ def _describe_digits(config: DataConfig) -> DataShape:
     )
 
 
-def _describe_stream(config: DataConfig) -> DataShape:
-    from vitladder.data.streams import open_streams
-
-    streams = open_streams(config, Path(config.cache or ""))
-    raw, where, _ = next(streams.train.read(0))
-    first = header(raw, where)
-    return DataShape(
+def _describe_stream(config: DataConfig) -> tuple[DataShape, tuple[str, ...]]:
+    streams = open_streams(config)
+    first = islice(streams.train.read(0), _LOOKED_AT)
+    seen = read_headers((raw, name) for raw, name, _ in first)
+    shape = DataShape(
         train_images=streams.train.count,
         val_images=streams.val.count,
-        image_size=first.size,
-        channels=first.channels,
+        image_size=seen.image_size,
+        channels=seen.channels,
         classes=len(streams.classes),
     )
+    return shape, seen.differences()

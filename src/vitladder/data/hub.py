@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitladder.config import DataConfig
+from vitladder.data.parquet import encoded
 from vitladder.errors import UserError
 
 
@@ -28,30 +29,22 @@ def _quiet() -> Iterator[None]:
 
 
 def arrow_copy(files: tuple[Path, ...], column: str, folder: Path) -> Any:
-    """Return one column of parquet files as a memory-mapped Dataset, kept in folder/arrow."""
-    from datasets import Dataset
+    """Return one column of parquet files as a memory-mapped Dataset, kept in `folder`.
 
-    with _quiet():
-        table = Dataset.from_parquet(
-            [str(file) for file in files], columns=[column], cache_dir=str(folder / "arrow")
-        )
-    return undecoded(table)
-
-
-def parquet_stream(files: tuple[Path, ...], column: str, folder: Path) -> Any:
-    """Return one column of parquet files as an IterableDataset.
-
-    Nothing but a lock file is written, into folder/arrow.
+    Raises UserError for files that cannot be read.
     """
-    from datasets import Dataset
+    import datasets
 
-    stream = Dataset.from_parquet(
-        [str(file) for file in files],
-        columns=[column],
-        cache_dir=str(folder / "arrow"),
-        streaming=True,
-    )
-    return undecoded(stream)
+    try:
+        with _quiet():
+            table = datasets.Dataset.from_parquet(
+                [str(file) for file in files], columns=[column], cache_dir=str(folder)
+            )
+    except datasets.exceptions.DatasetGenerationError as problem:
+        reason = str(problem.__cause__ or problem).splitlines()[0]
+        names = files[0].name if len(files) == 1 else f"one of {files[0]} to {files[-1].name}"
+        raise UserError(f"{names} is not a readable parquet file ({reason})") from problem
+    return undecoded(table)
 
 
 def load(config: DataConfig) -> Any:
@@ -83,3 +76,18 @@ def undecoded(table: Any) -> Any:
         if isinstance(feature, datasets.Image):
             table = table.cast_column(name, datasets.Image(decode=False))
     return table
+
+
+def file_bytes(value: Any, where: str) -> bytes:
+    """Return the file bytes in a value of a hub's image column.
+
+    Data sets of single image files hold the absolute paths of those that were downloaded. Raises
+    UserError where there is neither.
+    """
+    path = value.get("path") if isinstance(value, dict) and value.get("bytes") is None else None
+    if not path or not Path(path).is_absolute():
+        return encoded(value, where)
+    try:
+        return Path(path).read_bytes()
+    except OSError as problem:
+        raise UserError(f"{where}: {path} cannot be read ({problem.strerror})") from problem

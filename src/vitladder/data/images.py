@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitladder.data.draws import IntArray
+from vitladder.data.order import evenly_spaced
 from vitladder.data.pixels import Pixels, Raw, decode
 from vitladder.data.rows import by_number
 from vitladder.data.sources import Part
@@ -61,37 +63,52 @@ Chunk = tuple[Pixels, IntArray]
 """Pixels uint8 [B, C, H, W] and class numbers int64 [B]."""
 
 
+class NumberedImages(ABC):
+    """Images that can be read in any order; `labels` are their class numbers, int64 [n]."""
+
+    labels: IntArray
+
+    @abstractmethod
+    def gather(self, indices: IntArray) -> Pixels:
+        """Return the pixels of these images, uint8 [B, C, H, W]."""
+
+    def __len__(self) -> int:
+        return int(self.labels.size)
+
+    def once(self, size: int) -> Iterator[Chunk]:
+        """Yield all images in stored order, `size` at a time; the last chunk is shorter."""
+        for start in range(0, len(self), size):
+            numbers = np.arange(start, min(start + size, len(self)))
+            yield self.gather(numbers), self.labels[numbers]
+
+    def sampled(self, most: int) -> Iterator[Pixels]:
+        """Yield at most `most` images, evenly spaced over the stored order, in chunks."""
+        numbers = evenly_spaced(len(self), most)
+        for start in range(0, numbers.size, _CHUNK):
+            yield self.gather(numbers[start : start + _CHUNK])
+
+
 @dataclass(frozen=True)
-class Images:
+class Images(NumberedImages):
     """Decoded images: pixels uint8 [n, C, H, W], memory-mapped, and class numbers int64 [n]."""
 
     pixels: Pixels
     labels: IntArray
 
-    def __len__(self) -> int:
-        return int(self.labels.size)
-
     def gather(self, indices: IntArray) -> Pixels:
         """Return the pixels of these images, uint8 [B, C, H, W]."""
         return np.asarray(self.pixels[indices])
 
-    def once(self, size: int) -> Iterator[Chunk]:
-        """Yield all images in stored order, `size` at a time; the last chunk is shorter."""
-        return _in_order(self, size)
 
-
-class UncachedImages:
+class UncachedImages(NumberedImages):
     """Images too large for the cache: decoded whenever they are asked for."""
 
-    def __init__(self, part: Part, folder: Path, *, image_size: int, channels: int) -> None:
+    def __init__(self, part: Part, folder: Path, decoder: Decoder) -> None:
         self.labels = part.labels
         self._indices = part.indices
         self._rows = part.rows
         self._by_number = by_number(part.rows, folder)
-        self._decoder = Decoder(image_size, channels)
-
-    def __len__(self) -> int:
-        return int(self.labels.size)
+        self._decoder = decoder
 
     def gather(self, indices: IntArray) -> Pixels:
         """Return the pixels of these images, uint8 [B, C, H, W]."""
@@ -99,23 +116,13 @@ class UncachedImages:
         names = [self._rows.where(int(row)) for row in rows]
         return self._decoder(zip(self._by_number.read(rows), names, strict=True))
 
-    def once(self, size: int) -> Iterator[Chunk]:
-        """Yield all images in stored order, `size` at a time; the last chunk is shorter."""
-        return _in_order(self, size)
-
-
-def _in_order(images: Images | UncachedImages, size: int) -> Iterator[Chunk]:
-    for start in range(0, len(images), size):
-        numbers = np.arange(start, min(start + size, len(images)))
-        yield images.gather(numbers), images.labels[numbers]
-
 
 class StreamedImages:
     """Images that come in one order only."""
 
-    def __init__(self, stream: Stream, *, image_size: int, channels: int) -> None:
+    def __init__(self, stream: Stream, decoder: Decoder) -> None:
         self._stream = stream
-        self._decoder = Decoder(image_size, channels)
+        self._decoder = decoder
 
     def __len__(self) -> int:
         return self._stream.count
@@ -127,6 +134,10 @@ class StreamedImages:
     def forever(self, visit: int, size: int) -> Iterator[Chunk]:
         """Yield chunks of exactly `size` images, epoch after epoch, from this visit on."""
         return self._chunks(self._epochs(visit % len(self)), size)
+
+    def sampled(self, most: int) -> Iterator[Pixels]:
+        """Yield the stream's sample of at most `most` images, in chunks."""
+        return (pixels for pixels, _ in self._chunks(self._stream.sample(most), _CHUNK))
 
     def _epochs(self, start: int) -> Iterator[Row]:
         while True:
@@ -151,15 +162,18 @@ class StreamedImages:
             yield self._decoder((raw, name) for raw, name, _ in chunk), classes
 
 
-def channel_statistics(chunks: Iterable[Pixels], channels: int) -> tuple[Statistics, Statistics]:
+def channel_statistics(chunks: Iterable[Pixels]) -> tuple[Statistics, Statistics]:
     """Return mean and standard deviation [C] of pixels / 255, exact, from 256-bin histograms."""
-    counts = np.zeros((channels, 256), dtype=np.int64)
-    for pixels in chunks:
-        for channel in range(channels):
-            counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
+    counts = np.sum([_histograms(pixels) for pixels in chunks], axis=0)
     values = np.arange(256) / 255
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
     variance = (share * (values - mean[:, None]) ** 2).sum(axis=1)
     std = np.where(variance > 0, np.sqrt(variance), 1.0)
     return mean.astype(np.float32), std.astype(np.float32)
+
+
+def _histograms(pixels: Pixels) -> IntArray:
+    """Return how often each value occurs in each channel, int64 [C, 256]."""
+    channels = pixels.swapaxes(0, 1)
+    return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])

@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 
 from vitladder.config import DataConfig, DataShape
-from vitladder.data.cache import decoded_bytes, fits, key
-from vitladder.data.catalog import Catalog, read_catalog
+from vitladder.data.cache import decoded_bytes, place
+from vitladder.data.catalog import read_catalog
 from vitladder.data.describe import describe
-from vitladder.data.pixels import header
-from vitladder.data.sources import Source, fingerprint, read_source
+from vitladder.data.headers import Headers, part_headers
+from vitladder.data.sources import Source, read_source
 from vitladder.errors import UserError
 
 _ALL: Final = 20_000
@@ -68,8 +68,8 @@ def inspect(config: DataConfig, folder: Path) -> Inspection:
     shape = describe(config)
     catalog = read_catalog(config)
     source = read_source(catalog, config)
-    sizes, modes = _headers(source)
-    cache = _cache_place(catalog, config, shape, folder)
+    headers = _headers(source)
+    cache = place(catalog, config, shape.image_size, shape.channels, folder)
     built = cache is not None and cache.exists()
     return Inspection(
         where=catalog.where,
@@ -77,13 +77,13 @@ def inspect(config: DataConfig, folder: Path) -> Inspection:
         splits={split: len(rows) for split, rows in catalog.rows.items()},
         shape=shape,
         classes=_class_counts(source),
-        sizes=sizes,
-        modes=modes,
-        looked_at=modes.total(),
+        sizes=headers.sizes,
+        modes=headers.modes,
+        looked_at=headers.counts.total(),
         cache=cache,
         cache_bytes=_folder_bytes(cache) if cache is not None and built else None,
-        decoded_bytes=decoded_bytes(catalog, config, shape.image_size, shape.channels),
-        notes=source.notes,
+        decoded_bytes=decoded_bytes(catalog, shape.image_size, shape.channels),
+        notes=(*source.notes, *headers.differences()),
     )
 
 
@@ -107,19 +107,13 @@ def format_inspection(found: Inspection) -> str:
     return "\n".join(lines)
 
 
-def _headers(source: Source) -> tuple[Counter[tuple[int, int]], Counter[str]]:
+def _headers(source: Source) -> Headers:
     total = len(source.train) + len(source.val)
     share = 1.0 if total <= _ALL else _SAMPLE / total
-    sizes: Counter[tuple[int, int]] = Counter()
-    modes: Counter[str] = Counter()
-    for part in (source.train, source.val):
-        count = round(share * len(part))
-        chosen = part.indices[np.arange(count) * len(part) // max(count, 1)]
-        for row, raw in zip(chosen, part.rows.scan(chosen), strict=True):
-            seen = header(raw, part.rows.where(int(row)))
-            sizes[seen.width, seen.height] += 1
-            modes[seen.mode] += 1
-    return sizes, modes
+    train, val = (
+        part_headers(part, round(share * len(part))) for part in (source.train, source.val)
+    )
+    return Headers(train.counts + val.counts)
 
 
 def _class_counts(source: Source) -> dict[str, tuple[int, int]]:
@@ -127,15 +121,6 @@ def _class_counts(source: Source) -> dict[str, tuple[int, int]]:
     train = np.bincount(source.train.labels, minlength=number)
     val = np.bincount(source.val.labels, minlength=number)
     return {name: (int(train[i]), int(val[i])) for i, name in enumerate(source.classes)}
-
-
-def _cache_place(
-    catalog: Catalog, config: DataConfig, shape: DataShape, folder: Path
-) -> Path | None:
-    if not fits(catalog, config, shape.image_size, shape.channels):
-        return None
-    folder = Path(config.cache) if config.cache is not None else folder
-    return folder / key(fingerprint(catalog, config, whole=True), shape.image_size, shape.channels)
 
 
 def _folder_bytes(folder: Path) -> int:

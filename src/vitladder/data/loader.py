@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from vitladder.config import DataConfig
+from vitladder.config import AugmentConfig, DataConfig
 from vitladder.data.augment import check, crop_and_flip
 from vitladder.data.cache import Prepared
 from vitladder.data.draws import IntArray
-from vitladder.data.images import Images, Statistics, StreamedImages, UncachedImages
+from vitladder.data.images import Chunk, Images, Statistics, StreamedImages, UncachedImages
 from vitladder.data.mixing import mix, rand_augment
 from vitladder.data.order import Order, Visits, in_stored_order
 from vitladder.data.pixels import Pixels
@@ -21,32 +22,58 @@ from vitladder.data.pixels import Pixels
 Batch = tuple[Tensor, Tensor]
 """Images float32 [B, C, H, W], normalised; labels int64 [B], or soft float32 [B, classes]."""
 
+Read = tuple[Pixels, IntArray, Visits]
+"""What a batch is made from: pixels uint8 [B, C, H, W], class numbers int64 [B], its visits."""
+
 _AHEAD: Final = 2
 
 
+def train_loader(
+    prepared: Prepared, config: DataConfig, *, seed: int, steps: int, classes: int
+) -> TrainLoader:
+    """Return exactly `steps` batches; soft labels, where images are mixed, have `classes` columns.
+
+    Images that must be decoded are read two batches ahead. Raises UserError for augmentation that
+    such images cannot have.
+    """
+    check(config.augment, prepared.image_size)
+    images = prepared.train
+    read = (
+        _StreamReader(images, config.batch_size)
+        if isinstance(images, StreamedImages)
+        else _reader(images, Order(len(images), config.batch_size, seed))
+    )
+    finish = partial(_finish, prepared=prepared, change=config.augment, seed=seed, classes=classes)
+    return TrainLoader(read, finish, steps=steps, ahead=0 if isinstance(images, Images) else _AHEAD)
+
+
 class TrainLoader:
-    """Exactly `steps` batches from images that can be read by number.
+    """Batches 0 to steps - 1, each read `ahead` steps before it is finished.
 
     `position` is the next step; setting it (or `load_state_dict`) continues from there with the
-    batches that an uninterrupted run would have had.
+    batches that an uninterrupted run would have had. Reading ahead is done in a thread; the draws
+    stay in the calling one.
     """
 
-    def __init__(self, prepared: Prepared, config: DataConfig, *, seed: int, steps: int) -> None:
-        check(config.augment, prepared.image_size)
+    def __init__(
+        self,
+        read: Callable[[int], Read],
+        finish: Callable[[Pixels, IntArray, Visits], Batch],
+        *,
+        steps: int,
+        ahead: int,
+    ) -> None:
         self.steps = steps
         self.position = 0
-        self._prepared = prepared
-        self._config = config
-        self._seed = seed
-        self._order = Order(len(prepared.train), config.batch_size, seed)
+        self._read = read
+        self._finish = finish
+        self._ahead = ahead
 
     def __len__(self) -> int:
         return self.steps
 
     def __iter__(self) -> Iterator[Batch]:
-        while self.position < self.steps:
-            self.position += 1
-            yield self.batch(self.position - 1)
+        return self._iterate_ahead() if self._ahead else self._iterate()
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches were handed out."""
@@ -60,61 +87,66 @@ class TrainLoader:
         """Return batch `step`, whatever was handed out before."""
         return self._finish(*self._read(step))
 
-    def _read(self, step: int) -> tuple[Pixels, IntArray, Visits]:
-        visits = self._order.visits(step)
-        images = _by_number(self._prepared.train)
-        return images.gather(visits.indices), images.labels[visits.indices], visits
+    def _iterate(self) -> Iterator[Batch]:
+        while self.position < self.steps:
+            self.position += 1
+            yield self.batch(self.position - 1)
 
-    def _finish(self, pixels: Pixels, labels: IntArray, visits: Visits) -> Batch:
-        change = self._config.augment
-        pixels = crop_and_flip(pixels, change, self._seed, visits.epochs, visits.indices)
-        if change.randaugment:
-            pixels = rand_augment(
-                pixels, change.randaugment, self._seed, visits.epochs, visits.indices
-            )
-        images = normalise(pixels, self._prepared.mean, self._prepared.std)
-        targets = torch.from_numpy(labels)
-        if change.mixup or change.cutmix:
-            classes = len(self._prepared.classes)
-            return mix(images, targets, change, classes, self._seed, visits.first)
-        return images, targets
-
-
-class PrefetchedTrainLoader(TrainLoader):
-    """Reads and decodes two batches ahead in a thread; the draws stay in the calling thread."""
-
-    def __iter__(self) -> Iterator[Batch]:
-        ahead: dict[int, Future[tuple[Pixels, IntArray, Visits]]] = {}
+    def _iterate_ahead(self) -> Iterator[Batch]:
+        waiting: dict[int, Future[Read]] = {}
         with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
             while self.position < self.steps:
                 step = self.position
-                for later in range(step, min(step + _AHEAD + 1, self.steps)):
-                    if later not in ahead:
-                        ahead[later] = thread.submit(self._read, later)
+                for later in range(step, min(step + self._ahead + 1, self.steps)):
+                    if later not in waiting:
+                        waiting[later] = thread.submit(self._read, later)
                 self.position += 1
-                yield self._finish(*ahead.pop(step).result())
+                yield self._finish(*waiting.pop(step).result())
 
 
-class StreamedTrainLoader(PrefetchedTrainLoader):
-    """Batches from a stream, in its order; a start in the middle skips what came before."""
+def _reader(images: Images | UncachedImages, order: Order) -> Callable[[int], Read]:
+    def read(step: int) -> Read:
+        visits = order.visits(step)
+        return images.gather(visits.indices), images.labels[visits.indices], visits
 
-    _batches: Iterator[tuple[Pixels, IntArray]] | None = None
-    _next = 0
+    return read
 
-    def __iter__(self) -> Iterator[Batch]:
-        try:
-            yield from super().__iter__()
-        finally:
-            self._batches = None
 
-    def _read(self, step: int) -> tuple[Pixels, IntArray, Visits]:
-        images = _stream(self._prepared.train)
-        size = self._config.batch_size
-        if self._batches is None or step != self._next:
-            self._batches = images.forever(step * size, size)
+class _StreamReader:
+    """Reads a stream in its order; a step that is not the next one skips what comes before it."""
+
+    def __init__(self, images: StreamedImages, batch_size: int) -> None:
+        self._images = images
+        self._batch_size = batch_size
+        self._next = -1
+        self._batches: Iterator[Chunk] = iter(())
+
+    def __call__(self, step: int) -> Read:
+        if step != self._next:
+            self._batches = self._images.forever(step * self._batch_size, self._batch_size)
         self._next = step + 1
-        pixels, labels = next(self._batches)
-        return pixels, labels, Visits(*in_stored_order(step, size, len(images)))
+        visits = Visits(*in_stored_order(step, self._batch_size, len(self._images)))
+        return *next(self._batches), visits
+
+
+def _finish(
+    pixels: Pixels,
+    labels: IntArray,
+    visits: Visits,
+    *,
+    prepared: Prepared,
+    change: AugmentConfig,
+    seed: int,
+    classes: int,
+) -> Batch:
+    pixels = crop_and_flip(pixels, change, seed, visits.epochs, visits.indices)
+    if change.randaugment:
+        pixels = rand_augment(pixels, change.randaugment, seed, visits.epochs, visits.indices)
+    images = normalise(pixels, prepared.mean, prepared.std)
+    targets = torch.from_numpy(labels)
+    if change.mixup or change.cutmix:
+        return mix(images, targets, change, classes, seed, visits.first)
+    return images, targets
 
 
 class ValLoader:
@@ -133,30 +165,8 @@ class ValLoader:
             yield images, torch.from_numpy(labels)
 
 
-def train_loader(prepared: Prepared, config: DataConfig, *, seed: int, steps: int) -> TrainLoader:
-    """Return the loader that suits how the training images are stored."""
-    kinds: dict[type, type[TrainLoader]] = {
-        Images: TrainLoader,
-        UncachedImages: PrefetchedTrainLoader,
-        StreamedImages: StreamedTrainLoader,
-    }
-    return kinds[type(prepared.train)](prepared, config, seed=seed, steps=steps)
-
-
 def normalise(pixels: Pixels, mean: Statistics, std: Statistics) -> Tensor:
     """Return (pixels / 255 - mean) / std as float32 [B, C, H, W]; mean and std are per channel."""
     scale = torch.from_numpy(1 / (255 * std))[:, None, None]
     shift = torch.from_numpy(-mean / std)[:, None, None]
     return torch.from_numpy(pixels).float().mul_(scale).add_(shift)
-
-
-def _by_number(images: Images | UncachedImages | StreamedImages) -> Images | UncachedImages:
-    if isinstance(images, StreamedImages):
-        raise TypeError("a stream cannot be read by number; make its loader with train_loader()")
-    return images
-
-
-def _stream(images: Images | UncachedImages | StreamedImages) -> StreamedImages:
-    if not isinstance(images, StreamedImages):
-        raise TypeError("only a stream is read in order; make the loader with train_loader()")
-    return images

@@ -53,3 +53,9 @@ def in_stored_order(step: int, batch_size: int, count: int) -> tuple[int, IntArr
     first = step * batch_size
     visits = np.arange(first, first + batch_size)
     return first, visits // count, visits % count
+
+
+def evenly_spaced(count: int, most: int) -> IntArray:
+    """Return at most `most` of the numbers 0..count-1, evenly spaced and ascending."""
+    chosen = min(count, most)
+    return np.arange(chosen) * count // max(chosen, 1)

@@ -91,10 +91,11 @@ def _unreadable(where: str, problem: Exception) -> UserError:
 
 
 def _convert(image: Image.Image, where: str, channels: int) -> Image.Image:
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        image = _on_white(image)
-    elif image.mode in _SIXTEEN_BIT:
+    # First, as Pillow clips 16 bits to 8 when it adds the alpha of a transparent value.
+    if image.mode in _SIXTEEN_BIT:
         image = _high_byte(image)
+    elif image.mode in _WITH_ALPHA or "transparency" in image.info:
+        image = _on_white(image)
     elif image.mode in _TO_RGB:
         image = image.convert("RGB")
     if image.mode not in ("L", "RGB"):

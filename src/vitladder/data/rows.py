@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from vitladder.data.digests import file_sha256, lines_sha256
 from vitladder.data.draws import IntArray
 from vitladder.data.hub import arrow_copy
+from vitladder.data.parquet import ParquetRows, encoded
 from vitladder.data.pixels import Raw
 from vitladder.errors import UserError
 
+WHOLE: Final = 2**30
+"""Up to so many bytes, source files are known by their content; above, by names and sizes."""
+
 _CHUNK = 256
-_FOOTER = 2**16
 
 
 class DigitRows:
@@ -56,64 +58,21 @@ class DigitRows:
         """Return the name of one digit."""
         return f"digits row {index}"
 
+    def size(self) -> int:
+        """Return 0: no file of the user's is read."""
+        return 0
+
+    def changed(self) -> int:
+        """Return 0: this data set never changes."""
+        return 0
+
     def content(self) -> str:
-        """Return a constant: this data set never changes."""
-        return _sha256("scikit-learn load_digits: 1797 images of 8 x 8, values times 255/16")
+        """Return a constant."""
+        return lines_sha256("scikit-learn load_digits: 1797 images of 8 x 8, values times 255/16")
 
     def listing(self) -> str:
         """Return the same constant."""
         return self.content()
-
-
-@dataclass(frozen=True)
-class ParquetRows:
-    """Rows of parquet files whose image column holds encoded files; `names` are for messages."""
-
-    files: tuple[Path, ...]
-    names: tuple[str, ...]
-    counts: tuple[int, ...]
-    column: str
-
-    def __len__(self) -> int:
-        return sum(self.counts)
-
-    def scan(self, indices: IntArray) -> Iterator[Raw]:
-        """Yield encoded images, a few hundred rows in memory at a time."""
-        first = 0
-        for file, count in zip(self.files, self.counts, strict=True):
-            wanted = indices[(indices >= first) & (indices < first + count)] - first
-            if wanted.size:
-                yield from self._scan_file(file, wanted, first)
-            first += count
-
-    def _scan_file(self, file: Path, wanted: IntArray, first: int) -> Iterator[Raw]:
-        start = 0
-        with pq.ParquetFile(file) as table:
-            for batch in table.iter_batches(_CHUNK, columns=[self.column]):
-                low, high = np.searchsorted(wanted, (start, start + batch.num_rows))
-                here = wanted[low:high]
-                values = batch.column(0).take(pa.array(here - start)).to_pylist()
-                for row, value in zip(here, values, strict=True):
-                    yield encoded(value, self.where(first + int(row)), file.parent)
-                start += batch.num_rows
-                if high == wanted.size:
-                    return
-
-    def where(self, index: int) -> str:
-        """Return the file and its row, e.g. `train.parquet row 17`."""
-        for name, count in zip(self.names, self.counts, strict=True):
-            if index < count:
-                return f"{name} row {index}"
-            index -= count
-        raise IndexError(index)
-
-    def content(self) -> str:
-        """Return the sha256 over the sha256 of each file."""
-        return _sha256(*(file_sha256(file) for file in self.files))
-
-    def listing(self) -> str:
-        """Return the sha256 over sizes and footers, which hold offsets and statistics."""
-        return _sha256(*(f"{file.stat().st_size} {_end_sha256(file)}" for file in self.files))
 
 
 @dataclass(frozen=True)
@@ -138,13 +97,21 @@ class FileRows:
         """Return the file's name below the root."""
         return self.names[index]
 
+    def size(self) -> int:
+        """Return the bytes of all files."""
+        return sum((self.root / name).stat().st_size for name in self.names)
+
+    def changed(self) -> int:
+        """Return when the newest file was written, in nanoseconds."""
+        return max(((self.root / name).stat().st_mtime_ns for name in self.names), default=0)
+
     def content(self) -> str:
         """Return the sha256 over names and the sha256 of each file."""
-        return _sha256(*(f"{name} {file_sha256(self.root / name)}" for name in self.names))
+        return lines_sha256(*(f"{name} {file_sha256(self.root / name)}" for name in self.names))
 
     def listing(self) -> str:
         """Return the sha256 over names and sizes."""
-        return _sha256(*(f"{name} {(self.root / name).stat().st_size}" for name in self.names))
+        return lines_sha256(*(f"{name} {(self.root / name).stat().st_size}" for name in self.names))
 
     def _bytes(self, index: int) -> bytes:
         try:
@@ -158,11 +125,17 @@ class FileRows:
 class TableRows:
     """Rows of a map-style Hugging Face Dataset whose image column is not decoded."""
 
-    def __init__(self, table: Any, column: str, where: Callable[[int], str], listing: str) -> None:
+    def __init__(
+        self,
+        table: Any,
+        column: str,
+        where: Callable[[int], str],
+        read_value: Callable[[Any, str], bytes] = encoded,
+    ) -> None:
         self._table = table
         self._column = column
         self._where = where
-        self._listing = listing
+        self._read_value = read_value
 
     def __len__(self) -> int:
         return len(self._table)
@@ -176,13 +149,23 @@ class TableRows:
         """Return encoded images."""
         values: Sequence[Any] = self._table[indices][self._column]
         return [
-            encoded(value, self.where(int(index)), Path())
+            self._read_value(value, self.where(int(index)))
             for index, value in zip(indices, values, strict=True)
         ]
 
     def where(self, index: int) -> str:
         """Return the name of one row."""
         return self._where(index)
+
+    def size(self) -> int:
+        """Return the bytes that were downloaded and those of the prepared table."""
+        return (self._table.info.download_size or 0) + sum(
+            file.stat().st_size for file in self._files()
+        )
+
+    def changed(self) -> int:
+        """Return when the newest file of the prepared table was written, in nanoseconds."""
+        return max((file.stat().st_mtime_ns for file in self._files()), default=0)
 
     def content(self) -> str:
         """Return the sha256 over all encoded images and the other columns."""
@@ -192,15 +175,25 @@ class TableRows:
         return digest.hexdigest()
 
     def listing(self) -> str:
-        """Return what names the table."""
-        return self._listing
+        """Return the sha256 over rows and folders, which Hugging Face names by the revision."""
+        return lines_sha256(str(len(self)), *(file.parent.name for file in self._files()))
+
+    def _files(self) -> list[Path]:
+        return [Path(file["filename"]) for file in self._table.cache_files]
 
 
 NumberedRows = DigitRows | FileRows | TableRows
 """Rows with a fast `read(indices)`, in any order."""
 
 ImageRows = NumberedRows | ParquetRows
-"""Rows with `scan(ascending indices)`, `where(index)`, `content()` and `listing()`."""
+"""Rows with `scan(ascending indices)`, `where(index)`, and what tells them from others."""
+
+
+def version(rows: ImageRows) -> str:
+    """Return what names a copy of these rows on this disk: another one when they may differ."""
+    if rows.size() <= WHOLE:
+        return rows.content()
+    return lines_sha256(rows.listing(), str(rows.changed()))
 
 
 def by_number(rows: ImageRows, folder: Path) -> NumberedRows:
@@ -210,43 +203,5 @@ def by_number(rows: ImageRows, folder: Path) -> NumberedRows:
     """
     if not isinstance(rows, ParquetRows):
         return rows
-    table = arrow_copy(rows.files, rows.column, folder)
-    return TableRows(table, rows.column, rows.where, rows.listing())
-
-
-def encoded(value: Any, where: str, folder: Path) -> bytes:
-    """Return the file bytes in a stored value: bytes, or {bytes, path} with either one given."""
-    if isinstance(value, dict):
-        path = value.get("path")
-        value = value.get("bytes")
-        if value is None and path:
-            try:
-                return (folder / str(path)).read_bytes()
-            except OSError as problem:
-                raise UserError(f"{where}: {path} cannot be read ({problem.strerror})") from problem
-    if isinstance(value, bytes):
-        return value
-    raise UserError(f"{where}: holds no image; every row needs one")
-
-
-def file_sha256(file: Path) -> str:
-    """Return the sha256 of a file's bytes, read once per process while it does not change."""
-    state = file.stat()
-    version = (str(file.resolve()), state.st_size, state.st_mtime_ns)
-    if version not in _hashed:
-        with file.open("rb") as stream:
-            _hashed[version] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _hashed[version]
-
-
-_hashed: dict[tuple[str, int, int], str] = {}
-
-
-def _end_sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - _FOOTER))
-        return hashlib.sha256(stream.read()).hexdigest()
-
-
-def _sha256(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    table = arrow_copy(rows.files, rows.column, folder / "arrow" / version(rows)[:16])
+    return TableRows(table, rows.column, rows.where)

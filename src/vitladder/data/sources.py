@@ -12,8 +12,8 @@ from vitladder.config import DataConfig
 from vitladder.data.catalog import Catalog
 from vitladder.data.columns import encode
 from vitladder.data.draws import IntArray
-from vitladder.data.rows import ImageRows
-from vitladder.data.splits import choose, hold_out, hold_out_note
+from vitladder.data.rows import WHOLE, ImageRows
+from vitladder.data.splits import hold_out, hold_out_note
 from vitladder.errors import UserError
 
 
@@ -44,8 +44,7 @@ def read_source(catalog: Catalog, config: DataConfig) -> Source:
 
     Raises UserError for an unknown split, an empty one, rows without labels, or one class only.
     """
-    train, val = choose(list(catalog.rows), config, catalog.where)
-    splits = [train] if val is None else [train, val]
+    splits, train = catalog.used, catalog.train
     for split in splits:
         if not len(catalog.rows[split]):
             raise UserError(f"{catalog.where} has no rows in its split '{split}'")
@@ -60,13 +59,13 @@ def read_source(catalog: Catalog, config: DataConfig) -> Source:
             f"{catalog.where} has one class only ('{classes[present[0]]}') in its split "
             f"'{train}'; a classifier needs at least two"
         )
-    if val is None:
+    if catalog.val is None:
         return _with_held_out(catalog.rows[train], numbers[0], classes, train, config)
     parts = [
         Part(catalog.rows[split], np.arange(labels.size), labels)
         for split, labels in zip(splits, numbers, strict=True)
     ]
-    return Source(parts[0], parts[1], classes, (f"held out: the split '{val}'",))
+    return Source(parts[0], parts[1], classes, (f"held out: the split '{catalog.val}'",))
 
 
 def _with_held_out(
@@ -86,25 +85,28 @@ def _with_held_out(
     )
 
 
-def fingerprint(catalog: Catalog, config: DataConfig, *, whole: bool) -> str:
-    """Return the sha256 of what training will see: stored content, columns, splits, hold-out.
+def fingerprint(catalog: Catalog, config: DataConfig) -> str:
+    """Return the sha256 of what training will see: stored images, columns, splits, hold-out.
 
-    It does not depend on where the data lies. With `whole` all stored bytes are read, else only
-    names and sizes.
+    It depends neither on where the data lies nor on how it is cached. Up to 1 GiB of files are
+    known by all their bytes, more by names and sizes (and parquet footers).
     """
-    train, val = choose(list(catalog.rows), config, catalog.where)
-    state = {
-        split: rows.content() if whole else rows.listing()
-        for split, rows in catalog.rows.items()
-        if split in (train, val)
-    }
+    rows = {split: catalog.rows[split] for split in catalog.used}
+    whole = known_whole(catalog)
     seen = {
-        "rows": state,
+        "rows": {
+            split: found.content() if whole else found.listing() for split, found in rows.items()
+        },
         "whole": whole,
         "columns": catalog.columns,
         "classes": catalog.class_names,
-        "train": train,
-        "val": val,
-        "val_fraction": config.val_fraction if val is None else None,
+        "train": catalog.train,
+        "val": catalog.val,
+        "val_fraction": config.val_fraction if catalog.val is None else None,
     }
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+def known_whole(catalog: Catalog) -> bool:
+    """Return whether the source files are so few bytes that the fingerprint is of all of them."""
+    return sum(catalog.rows[split].size() for split in catalog.used) <= WHOLE

@@ -12,22 +12,21 @@ from vitladder.config import DataConfig
 from vitladder.data.draws import HOLD_OUT, IntArray, draws
 from vitladder.errors import UserError, unknown
 
-HELD_OUT_NAMES = ("validation", "val", "valid", "test", "dev")
-
 # The words and the separators of Hugging Face datasets (its SPLIT_KEYWORDS and NON_WORDS_CHARS).
 _KEYWORDS = {
     "train": ("train", "training"),
-    "validation": ("validation", "valid", "dev", "val"),
+    "validation": ("validation", "val", "valid", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
 TRAIN_NAMES = _KEYWORDS["train"]
-SPLIT_NAMES = tuple(name for names in _KEYWORDS.values() for name in names)
+HELD_OUT_NAMES = (*_KEYWORDS["validation"], *_KEYWORDS["test"])
+SPLIT_NAMES = (*TRAIN_NAMES, *HELD_OUT_NAMES)
 _HOLD_OUT_SEED = 0
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a file or folder name stands for, as `datasets` names it, or None."""
-    words = re.split(r"[-._ 0-9]+", name)
+    """Return the split that a file or folder name stands for, in upper or lower case, or None."""
+    words = re.split(r"[-._ 0-9]+", name.lower())
     for split, keywords in _KEYWORDS.items():
         if any(keyword in words for keyword in keywords):
             return split
@@ -35,21 +34,30 @@ def split_of(name: str) -> str | None:
 
 
 def by_split(files: Sequence[PurePath]) -> dict[str, list[PurePath]]:
-    """Return the files (relative paths) of each split: by folder names, else by file names.
+    """Return the files (relative paths) of each split: each file is in one.
 
-    Where nothing names a split, all files are training files, as in Hugging Face `datasets`.
+    The deepest folder that names a split counts, else the file's own name. Where nothing names a
+    split, all files are training files. Raises UserError when only some files are in a split.
     """
-    in_folders = _sorted_out([(file, file.parts[:-1]) for file in files])
-    in_names = _sorted_out([(file, file.parts[-1:]) for file in files])
-    return in_folders or in_names or {"train": list(files)}
+    found = {file: _split_of_file(file) for file in files}
+    lost = [file for file, split in found.items() if split is None]
+    if len(lost) == len(files):
+        return {"train": list(files)}
+    if lost:
+        raise UserError(
+            f"{lost[0]} belongs to no split, and other files do; name it, or its folder, after "
+            f"one (train, validation, test), or move it away"
+        )
+    return {
+        split: [file for file in files if found[file] == split]
+        for split in _KEYWORDS
+        if split in found.values()
+    }
 
 
-def _sorted_out(files: list[tuple[PurePath, tuple[str, ...]]]) -> dict[str, list[PurePath]]:
-    splits: dict[str, list[PurePath]] = {split: [] for split in _KEYWORDS}
-    for file, parts in files:
-        for split in {split_of(part) for part in parts} - {None}:
-            splits[str(split)].append(file)
-    return {split: found for split, found in splits.items() if found}
+def _split_of_file(file: PurePath) -> str | None:
+    splits = (split_of(part) for part in (*reversed(file.parts[:-1]), file.name))
+    return next((split for split in splits if split is not None), None)
 
 
 def choose(splits: Sequence[str], config: DataConfig, where: str) -> tuple[str, str | None]:

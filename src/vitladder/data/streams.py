@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count as numbers_from
-from pathlib import Path
-from typing import Any
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
 
 from vitladder.config import DataConfig
 from vitladder.data.catalog import read_catalog
 from vitladder.data.columns import class_names, find_columns
-from vitladder.data.draws import permutation
-from vitladder.data.hub import load, parquet_stream
+from vitladder.data.draws import IntArray, permutation
+from vitladder.data.hub import file_bytes, load
+from vitladder.data.order import evenly_spaced
+from vitladder.data.parquet import ParquetRows
 from vitladder.data.pixels import Raw
-from vitladder.data.rows import ParquetRows, encoded
 from vitladder.data.sources import Part, fingerprint, read_source
 from vitladder.data.splits import choose
 from vitladder.errors import UserError
@@ -26,10 +30,14 @@ Row = tuple[Raw, str, int]
 
 @dataclass(frozen=True)
 class Stream:
-    """How many images a split holds, and how they are read from any start on."""
+    """How many images a split holds, how they are read from any start on, and some of them.
+
+    `sample(most)` gives images evenly spaced over the stored order, of a hub the first ones.
+    """
 
     count: int
     read: Callable[[int], Iterator[Row]]
+    sample: Callable[[int], Iterator[Row]]
 
 
 @dataclass(frozen=True)
@@ -43,48 +51,46 @@ class Streams:
     notes: tuple[str, ...]
 
 
-def open_streams(config: DataConfig, folder: Path) -> Streams:
-    """Return both splits as streams; lock files of Hugging Face `datasets` go into `folder`.
+def open_streams(config: DataConfig) -> Streams:
+    """Return both splits as streams.
 
     Raises UserError where no held-out split is stored, or a hub tells no counts or classes.
     """
-    return _hub_streams(config) if config.name == "hub" else _local_streams(config, folder)
+    return _hub_streams(config) if config.name == "hub" else _local_streams(config)
 
 
-def _local_streams(config: DataConfig, folder: Path) -> Streams:
+def _local_streams(config: DataConfig) -> Streams:
     catalog = read_catalog(config)
     source = read_source(catalog, config)
+    stored = isinstance(source.train.rows, ParquetRows)
     return Streams(
-        train=Stream(len(source.train), _local_reader(source.train, folder)),
-        val=Stream(len(source.val), _local_reader(source.val, folder)),
+        train=_local_stream(source.train),
+        val=_local_stream(source.val),
         classes=source.classes,
-        fingerprint=fingerprint(catalog, config, whole=False),
-        notes=(*source.notes, _order_note(source.train)),
+        fingerprint=fingerprint(catalog, config),
+        notes=(*source.notes, _STORED_ORDER if stored else _FILE_ORDER),
     )
 
 
-def _order_note(part: Part) -> str:
-    if isinstance(part.rows, ParquetRows):
-        return "streaming: every epoch comes in stored order, unshuffled"
-    return "streaming: every epoch reads the files in the same shuffled order"
+_STORED_ORDER: Final = "streaming: every epoch comes in stored order, unshuffled"
+_FILE_ORDER: Final = "streaming: every epoch reads the files in the same shuffled order"
 
 
-def _local_reader(part: Part, folder: Path) -> Callable[[int], Iterator[Row]]:
-    rows = part.rows
-    if isinstance(rows, ParquetRows):
-        return lambda start: _read_parquet(rows, part, folder, start)
-    order = permutation(0, 0, len(part))
-    return lambda start: (
-        (raw, rows.where(int(row)), int(part.labels[row]))
-        for row, raw in zip(order[start:], rows.scan(order[start:]), strict=True)
+def _local_stream(part: Part) -> Stream:
+    """Return parquet files in stored order, single files in one shuffled order."""
+    stored = isinstance(part.rows, ParquetRows)
+    order = np.arange(len(part)) if stored else permutation(0, 0, len(part))
+    return Stream(
+        count=len(part),
+        read=lambda start: _rows(part, order[start:]),
+        sample=lambda most: _rows(part, evenly_spaced(len(part), most)),
     )
 
 
-def _read_parquet(rows: ParquetRows, part: Part, folder: Path, start: int) -> Iterator[Row]:
-    stream = parquet_stream(rows.files, rows.column, folder)
-    for number, row in zip(range(start, len(part)), stream.skip(start), strict=True):
-        name = rows.where(number)
-        yield encoded(row[rows.column], name, Path()), name, int(part.labels[number])
+def _rows(part: Part, chosen: IntArray) -> Iterator[Row]:
+    rows = part.indices[chosen]
+    for row, label, raw in zip(rows, part.labels[chosen], part.rows.scan(rows), strict=True):
+        yield raw, part.rows.where(int(row)), int(label)
 
 
 def _hub_streams(config: DataConfig) -> Streams:
@@ -102,13 +108,11 @@ def _hub_streams(config: DataConfig) -> Streams:
             f"{where}: column '{label}' names no classes, so a stream cannot be numbered; "
             f"leave data.streaming=false"
         )
-    parts = [
-        Stream(
-            _told_count(tables[split], split, where),
-            _hub_reader(tables[split], image, label, f"{where} {split}", len(classes)),
-        )
-        for split in (train, str(val))
-    ]
+    parts = []
+    for split in (train, str(val)):
+        count = _told_count(tables[split], split, where)
+        read = _hub_reader(tables[split], image, label, f"{where} {split}", len(classes))
+        parts.append(Stream(count, read, sample=partial(_first, read)))
     seen = f"{where} {features} {[part.count for part in parts]}"
     return Streams(
         train=parts[0],
@@ -117,7 +121,7 @@ def _hub_streams(config: DataConfig) -> Streams:
         fingerprint=hashlib.sha256(seen.encode()).hexdigest(),
         notes=(
             f"held out: the split '{val}'",
-            "streaming: every epoch comes in stored order, unshuffled",
+            _STORED_ORDER,
         ),
     )
 
@@ -140,6 +144,10 @@ def _hub_reader(
             name = f"{where} row {number}"
             if row[label] is None or not 0 <= row[label] < classes:
                 raise UserError(f"{name} has label {row[label]}, outside the {classes} classes")
-            yield encoded(row[image], name, Path()), name, int(row[label])
+            yield file_bytes(row[image], name), name, int(row[label])
 
     return read
+
+
+def _first(read: Callable[[int], Iterator[Row]], most: int) -> Iterator[Row]:
+    return islice(read(0), most)

@@ -85,7 +85,10 @@ def load(kind: str, name: str, **options: Any) -> Any:
     plugin = find(kind, name)
     checked = check_options(kind, name, options)
     module = _import(plugin)
-    loaded = getattr(module, plugin.declaration().class_name)(**checked)
+    try:
+        loaded = getattr(module, plugin.declaration().class_name)(**checked)
+    except Exception as error:
+        raise UserError(f"{kind}={name} refuses its options {checked}: {error}") from error
     contract = {"attention": AttentionKernel, "position": PositionEncoding}[kind]
     if not isinstance(loaded, contract):
         raise UserError(f"{plugin.file}: its class must be a subclass of {contract.__name__}")

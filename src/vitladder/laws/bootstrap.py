@@ -1,7 +1,9 @@
 """How sure the laws are: percentile intervals from runs drawn again (Efron 1979).
 
 The parametric law draws pairs from all runs. The IsoFLOP law draws within each budget, since its
-budgets are chosen and not found. A draw that determines no law is left out, and counted.
+budgets are chosen and not found; but a drawn budget may lose its interior minimum (or gain one), so
+that its interval mixes laws over different budgets. A draw that determines no law is left out. Both
+are counted.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitladder.laws.forms import ParametricLaw, Vector
-from vitladder.laws.isoflop import find_minima, size_and_data_laws
+from vitladder.laws.isoflop import Minimum, find_minimum, size_and_data_laws
 from vitladder.laws.parametric import NoLaw, fit_parametric
 from vitladder.laws.study import RunPoint, budgets
 
@@ -22,11 +24,16 @@ MIN_USED = 0.5  # of the draws: with fewer, the intervals would only show the dr
 
 @dataclass(frozen=True)
 class Intervals:
-    """95 % intervals by name (None where too few draws gave a law), and the draws behind them."""
+    """95 % intervals by name (None where too few draws gave a law), and the draws behind them.
+
+    `same_budgets` counts the used draws whose interior minima are at the fit's own budgets; None
+    where a law has no minima.
+    """
 
     ci95: dict[str, list[float]] | None
     drawn: int
     used: int
+    same_budgets: int | None = None
 
 
 def parametric_intervals(
@@ -46,23 +53,34 @@ def parametric_intervals(
 
 
 def isoflop_intervals(runs: Sequence[RunPoint], drawn: int, seed: int) -> Intervals:
-    """Intervals for the exponents a (of N*) and b (of D*) over the same budgets."""
+    """Intervals for the exponents a (of N*) and b (of D*), each over a draw's interior minima."""
     rng = np.random.default_rng(seed)
     groups = budgets(runs)
-    found = []
+    own = _interior(groups).keys()
+    found, same_budgets = [], 0
     for _ in range(drawn):
-        picked = [group[i] for group in groups for i in rng.integers(0, len(group), len(group))]
-        size, data = size_and_data_laws(find_minima(picked))
+        picked = [[group[i] for i in rng.integers(0, len(group), len(group))] for group in groups]
+        minima = _interior(picked)
+        size, data = size_and_data_laws(list(minima.values()))
         if size is not None and data is not None:
             found.append({"a": size.exponent, "b": data.exponent})
-    return _intervals(found, drawn)
+            same_budgets += minima.keys() == own
+    return _intervals(found, drawn, same_budgets)
 
 
-def _intervals(found: Sequence[dict[str, float]], drawn: int) -> Intervals:
+def _interior(groups: Sequence[Sequence[RunPoint]]) -> dict[int, Minimum]:
+    """The interior minima by the place of their budget."""
+    minima = {place: find_minimum(group) for place, group in enumerate(groups)}
+    return {place: one for place, one in minima.items() if one is not None and not one.edge}
+
+
+def _intervals(
+    found: Sequence[dict[str, float]], drawn: int, same_budgets: int | None = None
+) -> Intervals:
     if drawn == 0 or len(found) < MIN_USED * drawn:
-        return Intervals(None, drawn, len(found))
+        return Intervals(None, drawn, len(found), same_budgets)
     ci95 = {
         name: [float(x) for x in np.percentile([one[name] for one in found], PERCENTILES)]
         for name in found[0]
     }
-    return Intervals(ci95, drawn, len(found))
+    return Intervals(ci95, drawn, len(found), same_budgets)

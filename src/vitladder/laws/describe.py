@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vitladder.laws.isoflop import MIN_SIZES
+
 CONVENTION = "C = 3 x forward matmul FLOPs; N = parameters; D = images"
 
 
@@ -42,8 +44,7 @@ def _parametric(law: Mapping[str, Any] | None, reasons: Mapping[str, str]) -> li
 def _isoflop(law: Mapping[str, Any] | None, reasons: Mapping[str, str]) -> list[str]:
     if law is None:
         return [f"  IsoFLOP: no law: {reasons.get('isoflop', 'not fitted')}"]
-    interior = sum(not minimum["edge"] for minimum in law["minima"])
-    count = f"{interior} of {len(law['minima'])} budgets have an interior minimum"
+    count = _interior(law["minima"])
     edges = [
         f"    edge at {minimum['flops']:.2e} FLOPs: {minimum['reason']}"
         for minimum in law["minima"]
@@ -53,7 +54,25 @@ def _isoflop(law: Mapping[str, Any] | None, reasons: Mapping[str, str]) -> list[
         return [f"  IsoFLOP: no law: {reasons.get('isoflop', count)}", *edges]
     ci = law["ci95"] or {}
     exponents = f"N* ~ C^{_value(law['a'], ci.get('a'))}, D* ~ C^{_value(law['b'], ci.get('b'))}"
-    return [f"  IsoFLOP: {exponents}; {count}", *edges]
+    return [f"  IsoFLOP: {exponents}; {count}", *edges, *_draws(law)]
+
+
+def _interior(minima: Sequence[Mapping[str, Any]]) -> str:
+    interior = [minimum for minimum in minima if not minimum["edge"]]
+    count = f"{len(interior)} of {len(minima)} budgets have an interior minimum"
+    exact = sum(minimum["sizes_used"] == MIN_SIZES for minimum in interior)
+    return f"{count} ({exact} from {MIN_SIZES} sizes each)" if exact else count
+
+
+def _draws(law: Mapping[str, Any]) -> list[str]:
+    """What the intervals mix: laws over the same budgets, and over others."""
+    draws = law["resamples"]
+    if law["ci95"] is None or draws["same_budgets"] == draws["used"]:
+        return []
+    return [
+        f"    intervals: in {draws['same_budgets']} of {draws['used']} draws the same budgets have "
+        "an interior minimum; the others lost or gained some"
+    ]
 
 
 def _held_out(held_out: Mapping[str, Any] | None, reasons: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from vitladder.laws.forms import FORM, Vector, flops_per_param_image
 from vitladder.laws.isoflop import find_minima, size_and_data_laws
 from vitladder.laws.parametric import NoLaw, ParametricFit, fit_parametric
 from vitladder.laws.study import RunPoint, budgets, excluded, points, read_records, study_name
+from vitladder.runs.record import Record
 
 SCHEMA = 1
 LOSS = "huber(1e-3) on log residuals"
@@ -24,8 +25,11 @@ def fit_study(folder: Path, *, bootstrap: int = 200, seed: int = 0) -> dict[str,
     """The laws of a study's complete runs, as plain data for JSON (no NaN; null with a reason).
 
     `bootstrap` is the number of draws behind each interval. Raises UserError where the folder holds
-    no study or no complete run.
+    no study or no complete run, or where `bootstrap` or `seed` is negative.
     """
+    for name, value in (("bootstrap", bootstrap), ("seed", seed)):
+        if value < 0:
+            raise UserError(f"{name} is {value}: give a whole number, 0 or more")
     records = read_records(folder)
     runs = points(records)
     if not runs:
@@ -49,7 +53,7 @@ def unfitted_study(folder: Path) -> dict[str, Any]:
     }
 
 
-def _none_complete(records: Sequence[Mapping[str, Any]], folder: Path) -> str:
+def _none_complete(records: Sequence[Record], folder: Path) -> str:
     study = study_name(records, folder)
     return (
         f"{folder} has no complete run yet ({_counts(records)}); "
@@ -57,12 +61,12 @@ def _none_complete(records: Sequence[Mapping[str, Any]], folder: Path) -> str:
     )
 
 
-def _counts(records: Sequence[Mapping[str, Any]]) -> str:
+def _counts(records: Sequence[Record]) -> str:
     return ", ".join(f"{count} {name}" for name, count in excluded(records).items() if count)
 
 
 def _fit(
-    records: Sequence[Mapping[str, Any]],
+    records: Sequence[Record],
     runs: Sequence[RunPoint],
     folder: Path,
     bootstrap: int,
@@ -150,6 +154,7 @@ def _isoflop(
         "resamples": {
             "drawn": intervals.drawn,
             "used": intervals.used,
+            "same_budgets": intervals.same_budgets,
             "of": "runs within each budget",
         },
     }

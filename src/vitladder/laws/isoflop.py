@@ -16,7 +16,7 @@ from vitladder.laws.study import RunPoint, budgets
 
 MIN_SIZES = 3  # a parabola has three coefficients
 REACH = 2  # sizes on each side of the lowest that the parabola may use
-NEAR = 0.25  # of log loss above the lowest: farther out a curve is no parabola
+NEAR = 0.25  # of log loss above the lowest: sizes beyond the neighbours are used only up to here
 FLAT = 1e-9  # curvature below this is a line
 
 
@@ -25,7 +25,8 @@ class Minimum:
     """The lowest point of one budget's curve.
 
     At an edge (`edge`, with its `reason`) it is the lowest run, not a minimum, and no law uses it.
-    `parabola` holds the coefficients of log loss in log N, highest power first, valid on `span`.
+    `parabola` holds the coefficients of log loss in log N, highest power first, valid on `span`;
+    it was fitted to `sizes_used` sizes, and goes exactly through them where those are three.
     """
 
     budget: float
@@ -37,6 +38,7 @@ class Minimum:
     reason: str | None = None
     parabola: tuple[float, float, float] | None = None
     span: tuple[float, float] | None = None
+    sizes_used: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,11 @@ def find_minima(runs: Sequence[RunPoint]) -> list[Minimum]:
 def find_minimum(group: Sequence[RunPoint]) -> Minimum | None:
     """The minimum of one budget's curve, or None where fewer than three sizes were run.
 
-    A least-squares parabola of log loss in log N goes through the lowest size, its neighbours, and
-    the next ones while their loss is within exp(0.25) of the lowest. Images are interpolated at N*
-    between the budget's runs (log-log). An edge is named where the lowest size is the first or last
-    one, the parabola opens downward, or its vertex lies outside of the sizes it was fitted to.
+    A parabola of log loss in log N is fitted by least squares to the lowest size, its neighbours
+    however far above it, and the next ones while their log loss is within 0.25 of it. Images are
+    interpolated at N* between the budget's runs (log-log). An edge is named where the lowest size
+    is the first or last one, the parabola opens downward, or its vertex lies outside of the sizes
+    it was fitted to.
     """
     curve = _curve(group)
     if len(curve.log_n) < MIN_SIZES:
@@ -100,6 +103,7 @@ def find_minimum(group: Sequence[RunPoint]) -> Minimum | None:
         edge=False,
         parabola=_uncentred(square, slope, level, float(centre)),
         span=(float(np.exp(x[0])), float(np.exp(x[-1]))),
+        sizes_used=len(x),
     )
 
 

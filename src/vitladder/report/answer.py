@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,11 +79,11 @@ def _held_out(fit: Fit) -> str:
     held_out = fit["held_out"]
     if held_out is None:
         return f"Nothing was held out ({fit['reasons']['held_out']})."
-    worse = "higher" if held_out["bias"] > 0 else "lower"
+    rmse, bias = held_out["log_rmse"], math.expm1(held_out["bias"])
     count = "run" if held_out["rows"] == 1 else f"{held_out['rows']} runs"
     return (
         f"Fitted without the largest budget, the parametric law predicts its {count} at "
         f"{power_of_ten(held_out['flops'])} FLOPs with a log RMSE of "
-        f"{plain(held_out['log_rmse'])} (about {percent(held_out['log_rmse'])}); measured losses "
-        f"are on average {percent(abs(held_out['bias']))} {worse} than predicted."
+        f"{plain(rmse)} (about {percent(math.expm1(rmse))}); measured losses are on average "
+        f"{percent(abs(bias))} {'higher' if bias > 0 else 'lower'} than predicted."
     )

@@ -48,7 +48,10 @@ figcaption, .empty { margin: 0.8rem 0 0; color: var(--muted); font-size: 0.9rem;
 table {
   width: 100%; border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums;
 }
-caption { padding: 0.9rem 1rem 0.5rem; text-align: left; font-weight: 600; font-size: 0.95rem; }
+caption {
+  position: sticky; left: 0; max-width: calc(100vw - 3rem); padding: 0.9rem 1rem 0.5rem;
+  text-align: left; font-weight: 600; font-size: 0.95rem;
+}
 th, td { padding: 0.42rem 1rem; text-align: left; white-space: nowrap; }
 thead th { color: var(--muted); font-weight: 500; border-bottom: 1px solid var(--line); }
 tbody th { font-weight: 500; }
@@ -75,7 +78,9 @@ dd { margin: 0; }
   #answer { font-size: 1.02rem; }
   main { padding: 1.5rem 0.75rem 3rem; }
   figure { padding: 0.75rem 0.6rem; }
-  .plot svg { min-width: 21rem; }
+  .plot svg { min-width: 19rem; }
+  th, td { padding: 0.42rem 0.6rem; }
+  caption { padding: 0.8rem 0.6rem 0.5rem; }
 }
 @media print {
   body { background: #ffffff; }

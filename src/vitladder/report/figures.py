@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -27,6 +26,7 @@ from vitladder.report.run_plots import (
 )
 from vitladder.report.style import RC
 from vitladder.report.svg import to_svg
+from vitladder.runs.record import Record
 
 NO_RUNS = "There is no complete run to draw yet."
 
@@ -42,7 +42,7 @@ class PageFigure:
 
 
 def page_figures(
-    folder: Path, records: Sequence[Mapping[str, Any]], runs: Sequence[RunPoint], fit: Fit
+    folder: Path, records: Sequence[Record], runs: Sequence[RunPoint], fit: Fit
 ) -> list[PageFigure]:
     """All figures of a study, the answer first."""
     return [
@@ -65,7 +65,9 @@ def _isoflop(runs: Sequence[RunPoint], fit: Fit) -> PageFigure:
     if not runs:
         return PageFigure(name, title, NO_RUNS, None)
     law = fit["laws"]["isoflop"]
-    caption = "Validation loss over model size, one colour per compute budget."
+    caption = (
+        "Validation loss over model size, one colour per compute budget; thin lines join its runs."
+    )
     if law is None:
         caption += f" No minima: {fit['reasons']['isoflop']}."
     else:
@@ -126,7 +128,7 @@ def _predicted(runs: Sequence[RunPoint], fit: Fit) -> PageFigure:
     return _drawn(name, title, caption, lambda: predicted_against_measured(runs, fit, law))
 
 
-def _learning_curves(folder: Path, records: Sequence[Mapping[str, Any]]) -> PageFigure:
+def _learning_curves(folder: Path, records: Sequence[Record]) -> PageFigure:
     name, title = "learning", "Learning curves"
     curves = read_learning_curves(folder, records)
     if not curves:
@@ -137,7 +139,7 @@ def _learning_curves(folder: Path, records: Sequence[Mapping[str, Any]]) -> Page
     return _drawn(name, title, caption, lambda: learning_curves(curves))
 
 
-def _throughput(records: Sequence[Mapping[str, Any]]) -> PageFigure:
+def _throughput(records: Sequence[Record]) -> PageFigure:
     name, title = "throughput", "Speed over size"
     speeds = read_speeds(records)
     if not speeds:

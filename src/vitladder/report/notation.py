@@ -48,7 +48,7 @@ def significant(value: float | None, digits: int = 3) -> str:
     if value is None:
         return MISSING
     if value != 0 and not 1e-3 <= abs(value) < 1e5:
-        return power_of_ten(value)
+        return power_of_ten(value, digits)
     rounded = float(f"{value:.{digits}g}")
     return f"{rounded:.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{rounded:.{digits}g}"
 

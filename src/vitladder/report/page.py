@@ -13,8 +13,8 @@ from vitladder.report.answer import answer
 from vitladder.report.css import CSS
 from vitladder.report.figures import PageFigure, page_figures
 from vitladder.runs.atomic import write_text
+from vitladder.runs.record import Record
 
-Record = Mapping[str, Any]
 Fit = Mapping[str, Any]
 
 MISSING_LAWS = {
@@ -91,11 +91,29 @@ def _laws(fit: Fit) -> str:
     if isoflop and isoflop["a"] is not None:
         caption = "Power laws through the IsoFLOP minima"
         content.append(markup.table(caption, tables.LAW_HEAD, tables.isoflop_rows(isoflop)))
+        content += [markup.paragraph(text, "reason") for text in _draws(isoflop)]
     if isoflop:
         caption = "Minimum of each budget"
         content.append(markup.table(caption, tables.MINIMA_HEAD, tables.minima_rows(isoflop)))
     content += [markup.paragraph(text, "reason") for text in _missing(reasons)]
     return markup.section("laws", "Laws", *content)
+
+
+def _draws(isoflop: Mapping[str, Any]) -> list[str]:
+    """What the intervals of the power laws are over, where there are any."""
+    if isoflop["ci95"] is None:
+        return []
+    draws, interior = isoflop["resamples"], sum(not one["edge"] for one in isoflop["minima"])
+    text = (
+        f"In {draws['same_budgets']} of {draws['used']} draws the same {interior} budgets have an "
+        "interior minimum"
+    )
+    if draws["same_budgets"] == draws["used"]:
+        return [f"{text}."]
+    return [
+        f"{text}; the others lost or gained some, so these intervals mix laws over different "
+        "budgets."
+    ]
 
 
 def _missing(reasons: Mapping[str, str]) -> list[str]:

@@ -28,6 +28,7 @@ from vitladder.report.style import (
 Fit = Mapping[str, Any]
 MAX_LABELS = 7  # more budgets than this get a colour bar instead of a label each
 EXTRAPOLATE = 4.0  # the frontier is drawn this far beyond the largest budget
+JOIN: dict[str, Any] = {"lw": 0.8, "alpha": 0.45, "zorder": 1}  # all runs of a budget, faintly
 STAR: dict[str, Any] = {"marker": "*", "s": 200, "zorder": 5, "linewidths": 0.9}
 
 
@@ -40,9 +41,9 @@ def isoflop_curves(runs: Sequence[RunPoint], fit: Fit) -> Figure:
     curved = {minimum["budget"] for minimum in _minima(fit) if not minimum["edge"]}
     for group in groups:
         colour = shades(group[0].budget)
+        has_curve = any(abs(budget / group[0].budget - 1) < 0.01 for budget in curved)
+        axes.plot(*_size_means(group), "-" if has_curve else ":", **JOIN, color=colour)
         axes.plot(*_by_size(group), "o", ms=5, color=colour, mew=0)
-        if not any(abs(budget / group[0].budget - 1) < 0.01 for budget in curved):
-            axes.plot(*_by_size(group), ":", lw=1.0, color=colour, alpha=0.7)
     for minimum in _minima(fit):
         _minimum(axes, minimum, shades)
     losses = [run.loss for run in runs] + [minimum["loss"] for minimum in _minima(fit)]
@@ -61,6 +62,13 @@ def isoflop_curves(runs: Sequence[RunPoint], fit: Fit) -> Figure:
 def _by_size(group: Sequence[RunPoint]) -> tuple[list[float], list[float]]:
     ordered = sorted(group, key=lambda run: run.n_params)
     return [run.n_params for run in ordered], [run.loss for run in ordered]
+
+
+def _size_means(group: Sequence[RunPoint]) -> tuple[list[float], list[float]]:
+    """Each size and its seeds' geometric mean of the loss."""
+    sizes = sorted({run.n_params for run in group})
+    seeds = [[run.loss for run in group if run.n_params == size] for size in sizes]
+    return sizes, [float(np.exp(np.mean(np.log(losses)))) for losses in seeds]
 
 
 def _label(axes: Axes, group: Sequence[RunPoint], shades: Shades) -> None:
@@ -173,7 +181,6 @@ def _power_panel(
     letter: str,
 ) -> None:
     """One of N* and D* over C."""
-    axes.set_autoscale_on(False)  # it would warn of equal limits for one budget; log_axis sets them
     values = [minimum[column] for minimum in _minima(fit)]
     for minimum in _minima(fit):
         face, edge = ("white", EDGE) if minimum["edge"] else (ACCENT, "white")

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vitladder.laws.study import excluded
-
-Record = Mapping[str, Any]
+from vitladder.runs.record import Record
 
 FLOP_CONVENTION = (
     "C is training FLOPs: 3 × forward matmul FLOPs, no recomputation, one multiply-add counted as "
@@ -17,6 +16,7 @@ FIT_CONVENTION = (
     "The parametric law minimises Huber's loss (delta 0.001) of log measured - log predicted, "
     "summed over runs. Its optimum at a given C uses the study's own C/(N·D) (geometric mean)."
 )
+LAW_NAMES = {"parametric": "parametric", "isoflop": "IsoFLOP"}
 RESAMPLING = (
     "Intervals are 2.5 and 97.5 percentiles over bootstrap draws of runs (for IsoFLOP within each "
     "budget): {draws}."
@@ -25,28 +25,28 @@ RESAMPLING = (
 
 def run_commands(records: Sequence[Record], command: str) -> list[str]:
     """The distinct commands that made the runs, then the one that made the page."""
-    return [*_distinct(record.get("command") for record in records), command]
+    return [*_distinct(record.command for record in records), command]
 
 
 def conventions(fit: Mapping[str, Any]) -> list[str]:
     """What the page's numbers count, and how its laws were fitted."""
     laws = fit.get("laws") or {}
-    fitted = [(name, law) for name, law in laws.items() if law and law.get("resamples")]
+    fitted = [(name, law["resamples"]) for name, law in laws.items() if law and law["resamples"]]
     draws = ", ".join(
-        f"{law['resamples']['used']} of {law['resamples']['drawn']} draws gave the {name} law"
-        for name, law in fitted
+        f"{drawn['used']} of {drawn['drawn']} draws gave the {LAW_NAMES[name]} law"
+        for name, drawn in fitted
     )
     return [FLOP_CONVENTION, FIT_CONVENTION, *([RESAMPLING.format(draws=draws)] if draws else [])]
 
 
 def circumstances(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Machine, versions and commit of the runs, and how many there are of each state."""
-    environments = [record.get("environment") or {} for record in records]
+    environments = [record.environment for record in records]
     versions = _distinct(
         ", ".join(f"{name} {version}" for name, version in (env.get("versions") or {}).items())
         for env in environments
     )
-    complete = sum(record["status"] == "complete" for record in records)
+    complete = sum(record.status == "complete" for record in records)
     others = [f"{count} {name}" for name, count in excluded(records).items() if count]
     return [
         ("Runs", ", ".join([f"{complete} complete", *others])),

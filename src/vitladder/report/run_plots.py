@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -21,8 +20,7 @@ from vitladder.report.style import (
     log_axis,
     loss_axis,
 )
-
-Record = Mapping[str, Any]
+from vitladder.runs.record import Record
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,10 @@ def read_speeds(records: Sequence[Record]) -> list[Speed]:
     """The speeds of the runs that measured one."""
     speeds = []
     for record in records:
-        results = record.get("results") or {}
-        n_params = positive((record.get("plan") or {}).get("n_params"))
-        images_per_s = positive(results.get("images_per_s"))
+        n_params = positive(record.plan.get("n_params"))
+        images_per_s = positive(record.results.images_per_s)
         if n_params is not None and images_per_s is not None:
-            speeds.append(Speed(n_params, images_per_s, positive(results.get("mfu"))))
+            speeds.append(Speed(n_params, images_per_s, positive(record.results.mfu)))
     return speeds
 
 
@@ -60,13 +57,13 @@ def read_learning_curves(folder: Path, records: Sequence[Record]) -> list[Learni
     """The validation losses in each run's metrics.csv; a run without one has no curve."""
     curves = []
     for record in records:
-        n_params = positive((record.get("plan") or {}).get("n_params"))
-        file = folder / record["run_key"] / "metrics.csv"
+        n_params = positive(record.plan.get("n_params"))
+        file = folder / record.run_key / "metrics.csv"
         if n_params is None or not file.is_file():
             continue
         flops, loss = _columns(file)
         if flops:
-            curves.append(LearningCurve(n_params, record["status"] == "complete", flops, loss))
+            curves.append(LearningCurve(n_params, record.status == "complete", flops, loss))
     return curves
 
 

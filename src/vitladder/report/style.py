@@ -101,6 +101,8 @@ def log_axis(axes: Axes, which: str, values: Sequence[float], labels: str, label
     """A log axis over the values with some room; `labels` is "si" or "power"."""
     low, high = min(values) / ROOM, max(values) * ROOM
     axis = axes.xaxis if which == "x" else axes.yaxis
+    # The limits are set here: left to itself, matplotlib warns where all values are (nearly) equal.
+    (axes.set_autoscalex_on if which == "x" else axes.set_autoscaley_on)(False)
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
     axis.set_major_locator(FixedLocator(log_ticks(low, high)))

@@ -15,9 +15,9 @@ from vitladder.report.notation import (
     si,
     significant,
 )
+from vitladder.runs.record import Record
 
 Fit = Mapping[str, Any]
-Record = Mapping[str, Any]
 Rows = list[list[str]]
 
 LAW_HEAD = ("Quantity", "Estimate", "95 % interval", "Meaning")
@@ -74,14 +74,16 @@ def isoflop_rows(law: Mapping[str, Any]) -> Rows:
 
 
 def minima_rows(law: Mapping[str, Any]) -> Rows:
-    """Each budget's minimum, or its lowest run and why that is not one."""
+    """Each budget's minimum and the sizes its parabola used, or its lowest run and why not."""
     return [
         [
             power_of_ten(minimum["flops"], 3),
             si(minimum["n_params"]),
             si(minimum["images"]),
             plain(minimum["loss"], 4),
-            f"edge: {minimum['reason']}" if minimum["edge"] else "interior",
+            f"edge: {minimum['reason']}"
+            if minimum["edge"]
+            else f"interior, {minimum['sizes_used']} sizes",
         ]
         for minimum in law["minima"]
     ]
@@ -93,32 +95,31 @@ def run_rows(records: Sequence[Record]) -> Rows:
 
 
 def _order(record: Record) -> tuple[float, float, str]:
-    plan = record.get("plan") or {}
+    plan = record.plan
     budget = finite(plan.get("flops_target")) or finite(plan.get("flops")) or 0.0
-    return budget, finite(plan.get("n_params")) or 0.0, record["run_key"]
+    return budget, finite(plan.get("n_params")) or 0.0, record.run_key
 
 
 def _run(record: Record) -> list[str]:
-    plan, results = record.get("plan") or {}, record.get("results") or {}
-    model = (record.get("config") or {}).get("model") or {}
-    memory = finite(results.get("peak_memory_bytes"))
-    images = finite(results.get("images"))
+    plan, results, model = record.plan, record.results, record.config.get("model") or {}
+    memory = finite(results.peak_memory_bytes)
+    images = finite(results.images)
     return [
-        record["run_key"],
-        record["status"],
+        record.run_key,
+        record.status,
         _whole(model.get("width")),
         _whole(model.get("depth")),
         si(finite(plan.get("n_params"))),
         power_of_ten(finite(plan.get("flops_target"))),
         power_of_ten(finite(plan.get("flops")), 3),
         si(images if images is not None else finite(plan.get("images"))),
-        plain(finite(results.get("val_loss")), 4),
-        percent(finite(results.get("val_error"))),
-        si(finite(results.get("images_per_s"))),
-        percent(finite(results.get("mfu"))),
+        plain(finite(results.val_loss), 4),
+        percent(finite(results.val_error)),
+        si(finite(results.images_per_s)),
+        percent(finite(results.mfu)),
         MISSING if memory is None else f"{si(memory)}B",
-        plain(finite((record.get("times") or {}).get("seconds")), 1),
-        _whole((record.get("environment") or {}).get("threads")),
+        plain(finite(record.times.get("seconds")), 1),
+        _whole(record.environment.get("threads")),
     ]
 
 
@@ -130,7 +131,7 @@ def _whole(value: object) -> str:
 def error_rows(records: Sequence[Record]) -> Rows:
     """The runs that did not complete, and what they said."""
     return [
-        [record["run_key"], record["status"], str(record.get("error") or "no message")]
+        [record.run_key, record.status, str(record.error or "no message")]
         for record in sorted(records, key=_order)
-        if record["status"] != "complete"
+        if record.status != "complete"
     ]

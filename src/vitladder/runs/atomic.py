@@ -20,6 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        temporary.chmod(0o666 & ~_umask())
         _flush(temporary, os.O_RDWR)
         temporary.replace(path)
         _flush(path.parent, os.O_RDONLY)
@@ -31,7 +32,13 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.chmod(0o644)
+
+
+def _umask() -> int:
+    """Return the mode bits that new files of this user lack; only setting it tells."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _flush(path: Path, flags: int) -> None:

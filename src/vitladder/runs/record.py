@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +20,7 @@ SCHEMA = 1
 FILE = "record.json"
 STATUSES = ("complete", "diverged", "failed", "interrupted")
 FINISHED = ("complete", "diverged")
+SECTIONS = ("config", "plan", "results", "environment", "times")
 
 _PACKAGES = "vitladder torch torchvision timm pytorch-lightning hydra-core wandb datasets numpy"
 
@@ -67,22 +68,54 @@ def write_record(folder: Path, record: Record) -> None:
 def read_record(folder: Path) -> Record | None:
     """Return the record of a run's folder, or None where there is none.
 
-    Raises UserError where the file is damaged or of a schema that this version does not know.
+    A section that is absent is empty, and a field that this version does not know is left out.
+    Raises UserError where the file is damaged, foreign, or of a newer schema.
     """
     file = folder / FILE
     if not file.exists():
         return None
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        if data["schema"] > SCHEMA:
-            raise UserError(
-                f"{file} has schema {data['schema']}, newer than {SCHEMA}; update vitladder"
-            )
-        return Record(**{**data, "results": Results(**data["results"])})
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
+        raise _not_a_record(file, str(error)) from error
+    if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+        raise _not_a_record(file, "it has no schema number")
+    if data["schema"] > SCHEMA:
         raise UserError(
-            f"{file} is not a record of vitladder ({error}); move its folder away"
-        ) from error
+            f"{file} has schema {data['schema']}, newer than {SCHEMA}; update vitladder"
+        )
+    wrong = _wrong_field(data)
+    if wrong:
+        raise _not_a_record(file, wrong)
+    return _record(data)
+
+
+def _not_a_record(file: Path, why: str) -> UserError:
+    return UserError(f"{file} is not a record of vitladder ({why}); move its folder away")
+
+
+def _wrong_field(data: dict[str, Any]) -> str | None:
+    """What keeps a mapping from being a record, or None."""
+    for name, text in (("run_key", data.get("run_key")), ("study", data.get("study") or "")):
+        if not isinstance(text, str):
+            return f"{name} is not a string"
+    if data.get("status") not in STATUSES:
+        return f"status is {data.get('status')!r}, not one of {', '.join(STATUSES)}"
+    for name in SECTIONS:
+        if data.get(name) is not None and not isinstance(data[name], dict):
+            return f"{name} is not a mapping"
+    return None
+
+
+def _record(data: dict[str, Any]) -> Record:
+    sections = {name: data.get(name) or {} for name in SECTIONS}
+    results = Results(**_known(Results, sections["results"]))
+    text = {name: data.get(name) or "" for name in ("study", "command")}
+    return Record(**_known(Record, {**data, **text, **sections, "results": results}))
+
+
+def _known(kind: type[Record] | type[Results], values: dict[str, Any]) -> dict[str, Any]:
+    return {field.name: values[field.name] for field in fields(kind) if field.name in values}
 
 
 def now() -> str:
@@ -114,9 +147,13 @@ def machine() -> str:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the code that runs, "+" appended if it was changed; None outside git."""
+    """Return the commit of the code that runs, "+" appended if it was changed; None outside git.
+
+    An installed copy may lie inside of somebody's repository; its commit is not ours.
+    """
     here = Path(__file__).resolve().parent
     try:
+        _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(here, "rev-parse", "HEAD")
         return commit + ("+" if _git(here, "status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):

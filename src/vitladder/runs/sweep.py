@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import sys
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from vitladder.runs.record import FINISHED, Record, read_record
-
-# How the processes that a launcher starts learn which command they belong to.
-COMMAND = "VITLADDER_COMMAND"
-INVOCATION = "VITLADDER_INVOCATION"
+from vitladder.runs.invocation import Invocation
+from vitladder.runs.record import FILE, FINISHED, Record, read_record
 
 _STATUS_STYLE = {"complete": "green", "diverged": "yellow", "failed": "red", "interrupted": "red"}
 
@@ -54,46 +49,43 @@ class Place:
 
 
 @contextmanager
-def one_writer(folder: Path) -> Iterator[None]:
-    """Let one process at a time train this run; another waits, and then finds it finished.
+def claimed(place: Place, name: str) -> Iterator[bool]:
+    """Let one process at a time train this run; `name` is that of the command.
 
-    The operating system frees the lock when its process ends, however it ends.
+    Gives False where the same command is training it already (two jobs of a sweep may come to the
+    same run), and waits for another command, to find the run finished. The operating system frees
+    the claim when its process ends, however it ends.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    place.folder.mkdir(parents=True, exist_ok=True)
+    with (place.folder / ".lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            if file.read() == name:
+                yield False
+                return
+            print(f"{place.run_key} is being trained by another command; waiting", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(name)
+        file.flush()
+        yield True
 
 
-@contextmanager
-def invocation(command: str) -> Iterator[None]:
-    """Tell the processes that this command starts what it is, through their environment."""
-    os.environ[COMMAND] = command
-    os.environ[INVOCATION] = uuid.uuid4().hex[:12]
-    try:
-        yield
-    finally:
-        del os.environ[COMMAND], os.environ[INVOCATION]
-
-
-def request_stop(study: Path) -> None:
-    """With on_error=stop: let no further run of this command start."""
-    _stop_file(study).touch()
-
-
-def stop_requested(study: Path) -> bool:
-    """Whether a run of this command has failed and asked the others not to start."""
-    return _stop_file(study).exists()
-
-
-def clear_stop(study: Path) -> None:
-    """Forget the request at the end of the command."""
-    _stop_file(study).unlink(missing_ok=True)
+def invoked_places(outputs: Path, study: str, invocation: Invocation) -> list[Place]:
+    """Return the runs of a study that this command has trained, by their records."""
+    places = [Place(outputs, study, f.parent.name) for f in (outputs / study).glob(f"*/{FILE}")]
+    found = [(place, read_record(place.folder)) for place in places]
+    return [p for p, r in found if r and r.environment.get("invocation") == invocation.name]
 
 
 def print_summary(places: Sequence[Place]) -> int:
     """Print a table of the runs and return the exit code: 1 if one of them is not finished."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    if not places:
+        print("no run was started")
+        return 1
+    console = Console(width=None if sys.stdout.isatty() else 120, emoji=False)
     table = Table(
         title=f"{places[0].study}: {len(places)} runs",
         title_justify="left",
@@ -132,7 +124,3 @@ def _row(place: Place, record: Record | None) -> list[str]:
         "" if results.images_per_s is None else f"{results.images_per_s:,.0f}",
         f"{record.times['seconds'] or 0:.1f}",
     ]
-
-
-def _stop_file(study: Path) -> Path:
-    return study / f".stop-{os.environ.get(INVOCATION, 'alone')}"

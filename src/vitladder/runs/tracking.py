@@ -7,15 +7,17 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from vitladder.config import Config, flatten
 from vitladder.errors import UserError
 
 
 class Tracker(Protocol):
-    """Where a run's metrics go besides its own folder; closed at the end, whatever happens."""
+    """Where a run's metrics go besides its own folder."""
+
+    def start(self) -> None:
+        """Begin; `finish` must follow, whatever happens."""
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Send one row of metrics.csv."""
@@ -23,21 +25,15 @@ class Tracker(Protocol):
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Send the figures that describe the whole run."""
 
-    def __enter__(self) -> Self:
-        """Start."""
-        ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Finish."""
+    def finish(self, *, failed: bool) -> None:
+        """End."""
 
 
 class NoTracker:
     """logger=csv: metrics.csv is all there is."""
+
+    def start(self) -> None:
+        """Start nothing."""
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Send nothing."""
@@ -45,16 +41,7 @@ class NoTracker:
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Send nothing."""
 
-    def __enter__(self) -> Self:
-        """Start nothing."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def finish(self, *, failed: bool) -> None:
         """Finish nothing."""
 
 
@@ -62,13 +49,13 @@ class WandbTracker:
     """logger=wandb and wandb_online."""
 
     def __init__(self, config: Config, plan: Mapping[str, Any], run_key: str, folder: Path) -> None:
-        """Remember what to send; nothing is started before `with`."""
+        """Remember what to send."""
         self._config = config
         self._plan = plan
         self._run_key = run_key
         self._folder = folder
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         """Start the W&B run with C and D as possible x-axes."""
         import wandb
 
@@ -97,26 +84,22 @@ class WandbTracker:
         for axis in ("step", "images", "flops"):
             self._run.define_metric(axis, hidden=True)
         self._run.define_metric("*", step_metric="flops")
-        return self
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Send one row of metrics.csv."""
-        self._run.log({key: value for key, value in row.items() if value is not None})
+        self._run.log(_known(row))
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Send C, N, D, loss and the rest, for W&B's scatter panels and sweeps."""
-        self._run.summary.update(
-            {key: value for key, value in summary.items() if value is not None}
-        )
+        self._run.summary.update(_known(summary))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Finish the W&B run; an exception marks it as failed there."""
-        self._run.finish(exit_code=0 if kind is None else 1)
+    def finish(self, *, failed: bool) -> None:
+        """Finish the W&B run; a failed one is marked there."""
+        self._run.finish(exit_code=1 if failed else 0)
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}
 
 
 def make_tracker(config: Config, plan: Mapping[str, Any], run_key: str, folder: Path) -> Tracker:

@@ -17,6 +17,9 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from vitladder.data.loader import TrainLoader
 from vitladder.runs.atomic import replacing
+from vitladder.runs.invocation import Invocation, abandoned
+from vitladder.runs.record import now
+from vitladder.train.speed import Speed
 
 FILE = Path("checkpoints") / "last.ckpt"
 
@@ -39,12 +42,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Signals:
-    """Notes SIGINT and SIGTERM instead of dying of them."""
+    """Notes SIGINT and SIGTERM instead of dying of them, and the death of the command itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, invocation: Invocation) -> None:
         """Nothing has come yet."""
-        self.received: signal.Signals | None = None
+        self._received: signal.Signals | None = None
+        self._invocation = invocation
         self._before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def received(self) -> signal.Signals | None:
+        """Return the signal that asks this run to end, or None; SIGHUP if its command is dead."""
+        return signal.SIGHUP if abandoned(self._invocation) else self._received
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -62,7 +70,7 @@ class Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self.received = signal.Signals(number)
+        self._received = signal.Signals(number)
         self._restore()
 
     def _restore(self) -> None:
@@ -84,14 +92,28 @@ class Checkpoints(Callback):
         signals: Signals,
         batches: TrainLoader,
         validate_every: int,
+        speed: Speed,
     ) -> None:
-        """Save to `path`."""
+        """Save to `path`; the clock of training stands still meanwhile."""
         self.path = path
+        self.speed = speed
         self.seconds = seconds
         self.signals = signals
         self.batches = batches
         self.validate_every = validate_every
-        self._saved = time.monotonic()
+        self.started = now()
+        self.earlier_seconds = 0.0
+        self._began = self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return when the run was first started, and the seconds it has taken."""
+        seconds = self.earlier_seconds + time.monotonic() - self._began
+        return {"started": self.started, "seconds": seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.started = state_dict["started"]
+        self.earlier_seconds = state_dict["seconds"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin with the batch of the step that comes next, and listen for signals."""
@@ -111,10 +133,12 @@ class Checkpoints(Callback):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        received = self.signals.received
+        received = self.signals.received()
         if received is None and time.monotonic() - self._saved < self.seconds:
             return
+        self.speed.pause()
         trainer.save_checkpoint(self.path)
+        self.speed.go_on()
         self._saved = time.monotonic()
         if received is not None:
             raise Interrupted(

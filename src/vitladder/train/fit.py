@@ -18,6 +18,7 @@ from vitladder.data.cache import Prepared
 from vitladder.data.loader import ValLoader, train_loader
 from vitladder.errors import UserError
 from vitladder.runs import metrics
+from vitladder.runs.invocation import Invocation
 from vitladder.runs.record import Results
 from vitladder.runs.tracking import Tracker
 from vitladder.train import checkpoint
@@ -33,60 +34,78 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a fit ended: `complete`, `diverged` or `interrupted`, why, and what it measured."""
+    """How a fit ended: `complete`, `diverged` or `interrupted`, why, and what it measured.
+
+    `started` and `earlier_seconds` are of the sessions before this one, if it went on from them.
+    """
 
     status: str
     error: str | None
     results: Results
+    started: str
+    earlier_seconds: float
 
 
-def fit(
-    config: Config,
-    plan: Plan,
-    prepared: Prepared,
-    folder: Path,
-    device: torch.device,
-    tracker: Tracker,
-    *,
-    alone: bool,
-) -> Outcome:
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a run trains, who is told of it, and the command that it belongs to."""
+
+    folder: Path
+    device: torch.device
+    tracker: Tracker
+    invocation: Invocation
+
+
+def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) -> Outcome:
     """Train to the plan's last step, going on from the folder's checkpoint if there is one."""
-    path = folder / checkpoint.FILE
+    path = around.folder / checkpoint.FILE
     first = checkpoint_step(path)
     if first:
         log.info("going on from step %d", first)
-    train_batches = train_loader(prepared, config.data, seed=config.seed, steps=plan.steps)
+    classes = config.model.classes or len(prepared.classes)
+    train_batches = train_loader(
+        prepared, config.data, seed=config.seed, steps=plan.steps, classes=classes
+    )
     val_batches = ValLoader(prepared, config.data)
-    progress = make_progress(plan.steps, folder.name, alone=alone)
-    with metrics.open_rows(folder, last_step=first) as rows:
-        outlets = Outlets(rows, tracker, progress)
-        peak = peak_flops(device, config.precision.name)
-        watch = Watch(plan, config.data.batch_size, config.log_every, outlets, peak)
-        signals = Signals()
+    progress = make_progress(plan.steps, around.folder.name, alone=not around.invocation.multirun)
+    every = validate_every(config, plan)
+    # The row of the last step waits for the validation after the fit, which comes again.
+    whole_rows = first - 1 if first == plan.steps and first % every else first
+    with metrics.open_rows(around.folder, last_step=whole_rows) as rows:
+        outlets = Outlets(rows, around.tracker, progress)
+        watch = _watch(config, plan, outlets, around.device)
+        signals = Signals(around.invocation)
         saver = Checkpoints(
-            path,
-            config.checkpoint_seconds,
-            signals,
-            train_batches,
-            validate_every(config, plan),
+            path, config.checkpoint_seconds, signals, train_batches, every, watch.speed
         )
         module = Classifier(config, plan.steps)
-        reset_peak_memory(device)
-        status, error = "complete", None
-        with _quiet():
-            trainer = _trainer(config, plan, device, [watch, saver], folder)
+        reset_peak_memory(around.device)
         try:
             with signals.noted(), _quiet():
+                trainer = _trainer(config, plan, around, [watch, saver])
                 trainer.fit(module, train_batches, val_batches, ckpt_path=path if first else None)
-                if plan.steps % validate_every(config, plan):
+                if watch.held_out_step != plan.steps:
                     trainer.validate(module, val_batches, verbose=False)
+            status, error = "complete", None
         except (Diverged, Interrupted) as stop:
             status = "diverged" if isinstance(stop, Diverged) else "interrupted"
             error = str(stop)
             log.warning(error)
         finally:
             progress.close()
-    return Outcome(status, error, _results(watch, module, trainer.global_step, device))
+    results = _results(watch, trainer.global_step, around.device)
+    return Outcome(status, error, results, saver.started, saver.earlier_seconds)
+
+
+def _watch(config: Config, plan: Plan, outlets: Outlets, device: torch.device) -> Watch:
+    return Watch(
+        plan,
+        config.data.batch_size,
+        config.log_every,
+        validate_every(config, plan),
+        outlets,
+        peak_flops(device, config.precision.name),
+    )
 
 
 def checkpoint_step(path: Path) -> int:
@@ -111,14 +130,10 @@ def validate_every(config: Config, plan: Plan) -> int:
 
 
 def _trainer(
-    config: Config,
-    plan: Plan,
-    device: torch.device,
-    callbacks: list[lightning.Callback],
-    folder: Path,
+    config: Config, plan: Plan, around: Surroundings, callbacks: list[lightning.Callback]
 ) -> lightning.Trainer:
     return lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        accelerator={"cuda": "gpu"}.get(around.device.type, around.device.type),
         devices=1,
         precision=PRECISION[config.precision.name],
         max_steps=plan.steps,
@@ -133,7 +148,7 @@ def _trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        default_root_dir=folder,
+        default_root_dir=around.folder,
     )
 
 
@@ -153,8 +168,8 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _results(watch: Watch, module: Classifier, steps: int, device: torch.device) -> Results:
-    held_out, speed = module.held_out, watch.speed.images_per_s
+def _results(watch: Watch, steps: int, device: torch.device) -> Results:
+    held_out, speed = watch.held_out, watch.speed.images_per_s
     images = steps * watch.batch_size
     return Results(
         train_loss=watch.train_loss,

@@ -14,13 +14,15 @@ import torch
 from omegaconf import OmegaConf
 
 from vitladder.compute.plan import Plan, plan
-from vitladder.config import Config, DataShape, run_key
-from vitladder.data.cache import prepare
+from vitladder.config import Config, DataShape
+from vitladder.data.cache import Prepared, prepare
 from vitladder.runs import record
 from vitladder.runs.atomic import write_text
+from vitladder.runs.invocation import Invocation
 from vitladder.runs.record import Record, Results
-from vitladder.runs.tracking import make_tracker
-from vitladder.train.fit import fit
+from vitladder.runs.sweep import Place
+from vitladder.runs.tracking import Tracker, make_tracker
+from vitladder.train.fit import Surroundings, fit
 from vitladder.train.model import check_plugins
 from vitladder.train.parallel import DTYPE, device_name, pick_device
 
@@ -29,85 +31,107 @@ log = logging.getLogger("vitladder")
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be trained: its resolved config, its folder, the command that asked for it."""
+    """One run to be trained, where, and the command that asked for it."""
 
     config: Config
     data: DataShape
-    folder: Path
-    cache: Path
-    command: str
-    alone: bool
+    place: Place
+    invocation: Invocation
 
 
 def train(job: Job) -> Record:
     """Train the run, going on from its checkpoint if there is one, and write its record.
 
     The record says `complete`, `diverged` (a loss that is not finite), `interrupted` (a signal)
-    or `failed`; an exception that makes it fail is raised again once it is recorded. Raises
-    UserError before anything starts where a plugin or the device cannot serve the run.
+    or `failed`; an exception that makes it fail is raised again once it is recorded.
     """
-    config = job.config
+    folder = job.place.folder
+    began = time.monotonic()
+    with _log_file(folder / "train.log"):
+        known = _unfinished(job)
+        try:
+            return _train(job, known, began)
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+            status = "interrupted" if stopped else "failed"
+            log.exception(status)
+            times = _times(known.times["start"], time.monotonic() - began)
+            ended = replace(known, status=status, error=_one_line(error), times=times)
+            record.write_record(folder, ended)
+            raise
+
+
+def _train(job: Job, known: Record, began: float) -> Record:
+    config, folder = job.config, job.place.folder
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = pick_device(config.parallel.device)
     check_plugins(config, device.type, DTYPE[config.precision.name])
-    known = _unfinished(job, plan(config, job.data), device)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    write_text(job.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
-    began = time.monotonic()
-    with _log_file(job.folder / "train.log"):
-        done = known
-        try:
-            done = _train(job, known, device)
-        except BaseException as error:
-            done = replace(known, status="failed", error=_one_line(error))
-            log.exception("failed")
-            raise
-        finally:
-            seconds = round(time.monotonic() - began, 3)
-            times = {**known.times, "end": record.now(), "seconds": seconds}
-            done = replace(done, times=times)
-            record.write_record(job.folder, done)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
+    model, run_plan = config.model, Plan(**known.plan)
+    size, channels = model.image_size or 0, model.channels or 0
+    prepared = prepare(config.data, image_size=size, channels=channels, folder=job.place.cache)
+    known = replace(known, environment=_environment(job, device, prepared))
+    log.info("%s: %s", known.run_key, known.plan)
+    tracker = make_tracker(config, known.plan, known.run_key, folder)
+    tracker.start()
+    try:
+        around = Surroundings(folder, device, tracker, job.invocation)
+        outcome = fit(config, run_plan, prepared, around)
+    except BaseException:
+        tracker.finish(failed=True)
+        raise
+    done = replace(
+        known,
+        status=outcome.status,
+        error=outcome.error,
+        results=outcome.results,
+        times=_times(outcome.started, outcome.earlier_seconds + time.monotonic() - began),
+    )
+    record.write_record(folder, done)
+    log.info("%s: val_loss %s", done.status, done.results.val_loss)
+    _tell(tracker, done)
     return done
 
 
-def _train(job: Job, known: Record, device: torch.device) -> Record:
-    config, run_plan = job.config, Plan(**known.plan)
-    model = config.model
-    if model.image_size is None or model.channels is None:
-        raise ValueError("a run is trained from a resolved config")
-    prepared = prepare(
-        config.data, image_size=model.image_size, channels=model.channels, folder=job.cache
+def _tell(tracker: Tracker, done: Record) -> None:
+    """Send the end of a recorded run; a tracker that fails cannot take the result away."""
+    try:
+        tracker.summarise({**done.plan, **asdict(done.results), "status": done.status})
+        tracker.finish(failed=done.status != "complete")
+    except Exception:
+        log.exception("the run is complete and recorded; only the tracker failed")
+
+
+def _unfinished(job: Job) -> Record:
+    return Record(
+        run_key=job.place.run_key,
+        study=job.config.study,
+        status="interrupted",
+        config=asdict(job.config),
+        plan=asdict(plan(job.config, job.data)),
+        results=Results(),
+        environment={"invocation": job.invocation.name},
+        times=_times(record.now(), 0.0),
+        command=job.invocation.command,
     )
-    known = replace(known, environment={**known.environment, "data": prepared.fingerprint})
-    log.info("%s: %s", known.run_key, known.plan)
-    with make_tracker(config, known.plan, known.run_key, job.folder) as tracker:
-        outcome = fit(config, run_plan, prepared, job.folder, device, tracker, alone=job.alone)
-        tracker.summarise({**known.plan, **asdict(outcome.results), "status": outcome.status})
-    log.info("%s: val_loss %s", outcome.status, outcome.results.val_loss)
-    return replace(known, status=outcome.status, error=outcome.error, results=outcome.results)
 
 
-def _unfinished(job: Job, run_plan: Plan, device: torch.device) -> Record:
-    environment: dict[str, Any] = {
+def _environment(job: Job, device: torch.device, prepared: Prepared) -> dict[str, Any]:
+    return {
         "versions": record.versions(),
         "git_commit": record.git_commit(),
         "machine": record.machine(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "precision": job.config.precision.name,
+        "data": prepared.fingerprint,
+        "invocation": job.invocation.name,
     }
-    return Record(
-        run_key=run_key(job.config),
-        study=job.config.study,
-        status="interrupted",
-        config=asdict(job.config),
-        plan=asdict(run_plan),
-        results=Results(),
-        environment=environment,
-        times={"start": record.now(), "end": None, "seconds": None},
-        command=job.command,
-    )
+
+
+def _times(start: str, seconds: float) -> dict[str, Any]:
+    return {"start": start, "end": record.now(), "seconds": round(seconds, 3)}
 
 
 @contextmanager

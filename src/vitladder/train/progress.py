@@ -48,18 +48,19 @@ class BarProgress(LogProgress):
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:.0f} images/s"),
+            TextColumn("{task.fields[measured]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             refresh_per_second=2,
         )
-        self._task = self._bar.add_task(title, total=steps, loss=float("nan"), speed=0.0)
+        self._task = self._bar.add_task(title, total=steps, measured="starting")
         self._bar.start()
 
     def advance(self, step: int, loss: float, images_per_s: float) -> None:
         """Move the bar."""
         super().advance(step, loss, images_per_s)
-        self._bar.update(self._task, completed=step, loss=loss, speed=images_per_s)
+        measured = f"loss {loss:.3f}  {images_per_s:,.0f} images/s"
+        self._bar.update(self._task, completed=step, measured=measured)
 
     def close(self) -> None:
         """Stop redrawing."""

@@ -17,6 +17,7 @@ class Speed:
         self._windows = 0
         self._images = 0
         self._seconds = 0.0
+        self.start(0)
 
     def start(self, step: int) -> None:
         """Begin a window at this step."""

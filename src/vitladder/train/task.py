@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -11,14 +10,17 @@ from vitladder.compose import from_hydra
 from vitladder.compute.plan import resolve
 from vitladder.config import Config, DataShape, run_key
 from vitladder.data.describe import describe
+from vitladder.data.fingerprint import data_fingerprint
 from vitladder.errors import UserError
+from vitladder.runs.invocation import abandoned, current, request_stop, stop_requested
 from vitladder.runs.record import Record
-from vitladder.runs.sweep import COMMAND, Place, one_writer, request_stop, stop_requested
+from vitladder.runs.sweep import Place, claimed
 
 
 def place_of(config: Config) -> Place:
-    """Return where the run of a resolved config lies."""
-    return Place(Path(config.outputs), config.study, run_key(config))
+    """Return where the run of a resolved config lies; other data is another run."""
+    key = run_key(config, data_fingerprint(config.data))
+    return Place(Path(config.outputs), config.study, key)
 
 
 def resolved(config: Config) -> tuple[Config, DataShape]:
@@ -33,11 +35,13 @@ def task(composed: DictConfig) -> float | None:
     A failure is in the run's record and log; it stops other runs only with on_error=stop. Raises
     KeyboardInterrupt after a signal, when the interrupted run is recorded.
     """
+    if abandoned(current()):
+        raise KeyboardInterrupt("the command that this run belongs to has ended")
     config, shape = resolved(from_hydra(composed))
     place = place_of(config)
-    with one_writer(place.folder):
+    with claimed(place, current().name) as mine:
         record = place.finished()
-        if record is None and not stop_requested(place.study_folder):
+        if mine and record is None and not stop_requested(place.study_folder):
             record = _train(config, shape, place)
     return record.results.val_loss if record is not None else None
 
@@ -45,10 +49,8 @@ def task(composed: DictConfig) -> float | None:
 def _train(config: Config, shape: DataShape, place: Place) -> Record | None:
     from vitladder.train.loop import Job, train
 
-    alone = COMMAND not in os.environ or " -m" not in os.environ[COMMAND]
-    command = os.environ.get(COMMAND, "vitladder train")
     try:
-        record = train(Job(config, shape, place.folder, place.cache, command, alone))
+        record = train(Job(config, shape, place, current()))
     except Exception as error:
         # The record and train.log hold it; the other runs go on unless on_error=stop.
         reason = error if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

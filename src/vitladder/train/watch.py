@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 import torch
@@ -19,6 +19,9 @@ from vitladder.train.progress import Progress
 from vitladder.train.speed import Speed
 
 log = logging.getLogger(__name__)
+
+
+RECENT = 100
 
 
 class Diverged(Exception):  # noqa: N818  # a result of a run, not a fault of the program
@@ -35,62 +38,98 @@ class Outlets:
 
 
 class Watch(Callback):
-    """Writes a row every `every` steps and at the end; its state travels in the checkpoint."""
+    """Keeps the losses, measures, and writes one row for a step; its state is in the checkpoint.
+
+    A row is written every `every` steps, where the held-out split is measured, and at the end.
+    """
 
     def __init__(
-        self, plan: Plan, batch_size: int, every: int, outlets: Outlets, peak: float | None
+        self,
+        plan: Plan,
+        batch_size: int,
+        every: int,
+        validate_every: int,
+        outlets: Outlets,
+        peak: float | None,
     ) -> None:
         """Take the plan, where to write, and the peak in FLOP/s that MFU is measured against."""
         self.plan = plan
         self.batch_size = batch_size
         self.every = every
+        self.validate_every = validate_every
         self.outlets = outlets
         self.peak = peak
         self.speed = Speed(batch_size)
-        self.train_loss: float | None = None
         self.best_val_loss: float | None = None
-        self._losses: list[torch.Tensor] = []
+        self.held_out: HeldOut | None = None
+        self.held_out_step = 0
+        self._since_row: list[torch.Tensor] = []
+        self._recent: deque[torch.Tensor] = deque(maxlen=RECENT)
+        self._row: dict[str, float | None] = {}
+        self._learning_rate = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know of the time before, as plain numbers."""
         return {
-            "train_loss": self.train_loss,
             "best_val_loss": self.best_val_loss,
-            "losses": [float(loss) for loss in self._losses],
+            "held_out": None if self.held_out is None else asdict(self.held_out),
+            "held_out_step": self.held_out_step,
+            "since_row": [float(loss) for loss in self._since_row],
+            "recent": [float(loss) for loss in self._recent],
+            "row": dict(self._row),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.train_loss = state_dict["train_loss"]
+        held_out = state_dict["held_out"]
         self.best_val_loss = state_dict["best_val_loss"]
-        self._losses = [torch.tensor(loss) for loss in state_dict["losses"]]
+        self.held_out = None if held_out is None else HeldOut(**held_out)
+        self.held_out_step = state_dict["held_out_step"]
+        self._since_row = [torch.tensor(loss) for loss in state_dict["since_row"]]
+        self._recent.extend(torch.tensor(loss) for loss in state_dict["recent"])
+        self._row = dict(state_dict["row"])
+
+    @property
+    def train_loss(self) -> float | None:
+        """The mean loss of the last RECENT steps, or of all if there are fewer."""
+        return float(torch.stack(list(self._recent)).mean()) if self._recent else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self.speed.start(trainer.global_step)
 
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Note the learning rate of this step, before the schedule moves on."""
+        self._learning_rate = optimizer.param_groups[0]["lr"]
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss on its device; every `every` steps write a row.
+        """Keep the loss on its device, and measure where a row is due.
 
         Raises Diverged for a loss that is not finite.
         """
-        self._losses.append(outputs["loss"].detach())
+        loss = outputs["loss"].detach()
+        self._since_row.append(loss)
+        self._recent.append(loss)
         step = trainer.global_step
-        if step % self.every == 0 or step == self.plan.steps:
-            assert isinstance(pl_module, Classifier)  # noqa: S101  # for the type checker
-            self._training_row(trainer, pl_module, step)
+        last = step == self.plan.steps
+        if step % self.every == 0 or last:
+            self._measure_training(step, pl_module)
+        # Where validation follows, the row waits for its measures.
+        if step % self.validate_every and not last:
+            self._write_row(step)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock: speed is of training."""
         self.speed.pause()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the held-out measures, and let the clock go on."""
-        assert isinstance(pl_module, Classifier)  # noqa: S101  # for the type checker
-        if pl_module.held_out is not None:
-            self._held_out_row(trainer.global_step, pl_module.held_out)
+        """Write the row with the held-out measures, and let the clock go on."""
+        self._measure_held_out(trainer.global_step, pl_module)
+        self._write_row(trainer.global_step)
         self.speed.go_on()
 
     def mfu(self, images_per_s: float | None) -> float | None:
@@ -99,37 +138,43 @@ class Watch(Callback):
             return None
         return images_per_s * self.plan.flops_per_image / self.peak
 
-    def _training_row(self, trainer: Trainer, module: Classifier, step: int) -> None:
-        loss = float(torch.stack(self._losses).mean())
-        self._losses.clear()
-        self.train_loss = loss
+    def _measure_training(self, step: int, module: LightningModule) -> None:
+        assert isinstance(module, Classifier)  # noqa: S101  # for the type checker
+        loss = float(torch.stack(self._since_row).mean())
+        self._since_row.clear()
         if not math.isfinite(loss):
             raise Diverged(f"the training loss is {loss} at step {step}")
         speed = self.speed.window(step)
-        measured = {
+        self._row |= {
             "train_loss": loss,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": self._learning_rate,
             "grad_norm": float(module.grad_norm),
             "images_per_s": round(speed, 2),
             "mfu": self.mfu(speed),
         }
-        self._write(step, measured)
         self.outlets.progress.advance(step, loss, speed)
 
-    def _held_out_row(self, step: int, held_out: HeldOut) -> None:
+    def _measure_held_out(self, step: int, module: LightningModule) -> None:
+        assert isinstance(module, Classifier)  # noqa: S101  # for the type checker
+        held_out = module.held_out
+        if held_out is None:
+            return
+        self.held_out, self.held_out_step = held_out, step
         if math.isfinite(held_out.loss):
             known = math.inf if self.best_val_loss is None else self.best_val_loss
             self.best_val_loss = min(held_out.loss, known)
-        measured = {
+        self._row |= {
             "val_loss": held_out.loss,
             "val_error": held_out.error,
             "val_top5_error": held_out.top5_error,
         }
-        self._write(step, measured)
         log.info("step %d: val_loss %.4f, val_error %.4f", step, held_out.loss, held_out.error)
 
-    def _write(self, step: int, measured: Mapping[str, float | int | None]) -> None:
+    def _write_row(self, step: int) -> None:
+        if not self._row:
+            return
         images = step * self.batch_size
-        row = {"step": step, "images": images, "flops": float(images * self.plan.flops_per_image)}
-        write_row(self.outlets.rows, {**row, **measured})
-        self.outlets.tracker.log({**row, **measured})
+        seen = {"step": step, "images": images, "flops": float(images * self.plan.flops_per_image)}
+        write_row(self.outlets.rows, {**seen, **self._row})
+        self.outlets.tracker.log({**seen, **self._row})
+        self._row = {}

@@ -1,0 +1,76 @@
+"""What one command tells the processes that a launcher starts for it, through their environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+_VARIABLE = "VITLADDER_INVOCATION"
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of `vitladder train`: its words, a name of its own, its process, one run or many."""
+
+    command: str
+    name: str
+    process: int
+    multirun: bool
+
+
+@contextmanager
+def invoked(command: str, *, multirun: bool) -> Iterator[Invocation]:
+    """Make this command known to the processes that it starts."""
+    invocation = Invocation(command, uuid.uuid4().hex[:12], os.getpid(), multirun)
+    os.environ[_VARIABLE] = json.dumps(asdict(invocation))
+    try:
+        yield invocation
+    finally:
+        del os.environ[_VARIABLE]
+
+
+def current() -> Invocation:
+    """Return the command that this process belongs to; a task called by other means is its own."""
+    known = os.environ.get(_VARIABLE)
+    if known is None:
+        return Invocation("vitladder train", "none", os.getpid(), multirun=False)
+    return Invocation(**json.loads(known))
+
+
+@lru_cache(maxsize=1)
+def _was_started_by(process: int) -> bool:
+    """Whether that process is this one's parent, asked for the first time while it still is."""
+    return os.getppid() == process
+
+
+def abandoned(invocation: Invocation) -> bool:
+    """Whether the command that started this process to train runs side by side has died.
+
+    A run that a cluster's launcher started elsewhere is nobody's child, and never abandoned.
+    """
+    return _was_started_by(invocation.process) and os.getppid() != invocation.process
+
+
+def request_stop(study: Path) -> None:
+    """With on_error=stop: let no further run of this command start."""
+    _stop_file(study, current()).touch()
+
+
+def stop_requested(study: Path) -> bool:
+    """Whether a run of this command has failed and asked the others not to start."""
+    return _stop_file(study, current()).exists()
+
+
+def clear_stop(study: Path, invocation: Invocation) -> None:
+    """Forget the request at the end of the command."""
+    _stop_file(study, invocation).unlink(missing_ok=True)
+
+
+def _stop_file(study: Path, invocation: Invocation) -> Path:
+    return study / f".stop-{invocation.name}"

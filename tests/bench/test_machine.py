@@ -1,0 +1,46 @@
+"""The machine's profile: measured, kept, and used for MFU only where it belongs."""
+
+from __future__ import annotations
+
+import pytest
+
+from vitladder.bench.machine import describe, keep, measure_machine
+from vitladder.compute.hardware import (
+    MachineProfile,
+    known_peak,
+    measured_peak,
+    profile_file,
+    read_profile,
+)
+
+
+def test_a_measured_peak_is_kept_and_found_again() -> None:
+    assert read_profile() is None
+    profile = measure_machine(size=64, seconds=0.01)
+    keep(profile)
+    assert read_profile() == profile
+    assert profile.peaks["fp32"][1] > 0
+    assert measured_peak(profile.machine, "fp32", 1) == profile.peaks["fp32"][1]
+    assert "GFLOP/s" in describe(profile)
+
+
+def test_another_machine_or_an_unknown_thread_count_has_no_peak() -> None:
+    keep(MachineProfile("mine", {"fp32": {1: 1e9}}))
+    assert measured_peak("mine", "fp32", 1) == 1e9
+    assert measured_peak("other", "fp32", 1) is None
+    assert measured_peak("mine", "fp32", 3) is None
+    assert measured_peak("mine", "fp64", 1) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"machine": 1}', '{"machine": "x", "peaks": 3}'])
+def test_a_damaged_profile_is_no_profile(text: str) -> None:
+    profile_file().parent.mkdir(parents=True)
+    profile_file().write_text(text)
+    assert read_profile() is None
+
+
+def test_known_devices_are_found_by_the_longest_name() -> None:
+    assert known_peak("NVIDIA H100 80GB HBM3", "bf16") == 989e12
+    assert known_peak("NVIDIA H100 PCIe", "bf16") == 756e12
+    assert known_peak("NVIDIA L40S", "bf16") == 362e12
+    assert known_peak("A card of tomorrow", "bf16") is None

@@ -1,0 +1,19 @@
+"""The overhead benchmark measures what it says, at a tiny size."""
+
+from __future__ import annotations
+
+import pytest
+
+from vitladder.bench.overhead import Overhead, measure_overhead
+
+
+@pytest.mark.slow
+def test_both_loops_are_timed_in_turn() -> None:
+    measured = measure_overhead(rounds=2, steps=60)
+    assert len(measured.bare_ms) == len(measured.ours_ms) == 2
+    assert min(*measured.bare_ms, *measured.ours_ms) > 0
+    assert "interleaved rounds" in str(measured)
+
+
+def test_the_ratio_is_the_median_over_rounds() -> None:
+    assert Overhead(bare_ms=[10, 10, 10], ours_ms=[11, 10, 30]).ratio == pytest.approx(1.1)

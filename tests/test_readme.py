@@ -1,0 +1,106 @@
+"""The README's commands do what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+LINES = [
+    line.partition("#")[0].strip()
+    for language, block in BLOCKS
+    if language == "bash"
+    for line in block.splitlines()
+    if line.strip()
+]
+# A study of minutes or an hour is planned instead of trained: the same settings, composed, resolved
+# and checked in the same way.
+PLANNED = [line for line in LINES if line.startswith(("vitladder train", "vitladder plan"))]
+AFTER_A_STUDY = [line for line in LINES if line.startswith(("vitladder fit", "vitladder report"))]
+ALONE = [line for line in LINES if line.startswith(("vitladder plugins", "vitladder data"))]
+MEASURING = [line for line in LINES if line.startswith("vitladder bench")]
+MAKE = [line for line in LINES if line.startswith("make")]
+
+
+def run(command: str, line: str, cifar10: str = "") -> subprocess.CompletedProcess[str]:
+    """Run one line of the README, with $CIFAR10 set."""
+    words = shlex.split(line.replace("$CIFAR10", cifar10 or "no-such-folder"))
+    return subprocess.run([command, *words[1:]], capture_output=True, text=True, timeout=300)
+
+
+def test_every_command_of_the_readme_is_tried_below() -> None:
+    tried = [*PLANNED, *AFTER_A_STUDY, *ALONE, *MEASURING, *MAKE]
+    left = [line for line in LINES if line not in tried]
+    assert left == []
+    assert len(PLANNED) >= 5
+
+
+@pytest.mark.parametrize("line", PLANNED)
+def test_a_run_or_study_of_the_readme_can_be_planned(
+    command: str, line: str, request: pytest.FixtureRequest
+) -> None:
+    folder = str(request.getfixturevalue("cifar10")) if "$CIFAR10" in line else ""
+    if "mine" in line:
+        write_plugin()
+    done = run(command, line.replace("vitladder train", "vitladder plan"), folder)
+    assert done.returncode == 0, done.stderr
+    assert "training FLOPs" in done.stdout
+
+
+@pytest.mark.parametrize("line", ALONE)
+def test_a_command_that_shows_something_does(command: str, line: str) -> None:
+    done = run(command, line)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_the_demo_is_trained_fitted_and_reported(command: str) -> None:
+    small = ["compute.flops=2e8,4e8,8e8", "ladder.n_params=1e4", "ladder.relative=0.5,1,2,4"]
+    trained = run(command, " ".join(["vitladder train -m +sweep=demo", *small]))
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    for line in AFTER_A_STUDY:
+        if "outputs/demo" in line:
+            done = run(command, line)
+            assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_plugin_of_the_readme_trains(command: str) -> None:
+    write_plugin()
+    assert "attention.temperature=1.0" in run(command, "vitladder plugins").stdout
+    tiny = "model=micro-8 compute.steps=3 logger=csv attention=mine attention.temperature=2"
+    done = run(command, f"vitladder train {tiny}")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("line", MAKE)
+def test_a_make_target_exists(line: str) -> None:
+    done = subprocess.run(
+        [*shlex.split(line), "--dry-run"], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_pictures_and_files_that_the_readme_names_exist() -> None:
+    for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (CHECKOUT / name).exists(), name
+    for name in re.findall(r"`(plugins/\w+/\w+\.py)`", README):
+        if "mine" not in name:
+            assert (CHECKOUT / name).exists(), name
+    assert len(README.splitlines()) <= 200
+
+
+def write_plugin() -> None:
+    """Write the README's plugin where it says."""
+    [source] = [block for language, block in BLOCKS if language == "python"]
+    file = Path(os.curdir) / source.splitlines()[0].removeprefix("# ")
+    file.parent.mkdir(parents=True)
+    file.write_text(source)
