@@ -61,7 +61,8 @@ def launch(arguments: Sequence[str]) -> int:
             try:
                 _run_hydra(arguments)
             finally:
-                clear_stop(places[0].study_folder, invocation)
+                for folder in {place.study_folder for place in places}:
+                    clear_stop(folder, invocation)
         if not listed:
             places = invoked_places(places[0].outputs, places[0].study, invocation)
     return print_summary(places)
