@@ -136,3 +136,14 @@ def test_rows_hold_the_rate_that_the_step_was_made_with(
     assert max(rates) == rates[0]
     assert min(rates) > 0
     assert len(set(rates)) == len(rates) - 1 or len(set(rates)) == len(rates)
+
+
+@pytest.mark.slow
+def test_bf16_trains_in_bf16(run: tuple[Config, DataShape, Prepared]) -> None:
+    config, shape, prepared = run
+    half = replace(config, precision=replace(config.precision, name="bf16"))
+    in_fp32 = train(run, Path("fp32"), NoTracker())
+    in_bf16 = train((half, shape, prepared), Path("bf16"), NoTracker())
+    assert in_bf16.status == "complete"
+    assert in_bf16.results.train_loss != in_fp32.results.train_loss
+    assert in_bf16.results.train_loss == pytest.approx(in_fp32.results.train_loss, rel=0.02)
