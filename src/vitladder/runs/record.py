@@ -9,6 +9,7 @@ import platform
 import subprocess
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+@cache
 def versions() -> dict[str, str | None]:
     """Return the versions of the packages that a result depends on, and Python's."""
     found: dict[str, str | None] = {"python": platform.python_version()}
@@ -134,6 +136,7 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+@cache
 def machine() -> str:
     """Return the processor's name and its count of cores, such as "Xeon, 2 cores"."""
     name = platform.processor() or platform.machine()
@@ -146,6 +149,7 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
+@cache
 def git_commit() -> str | None:
     """Return the commit of the code that runs, "+" appended if it was changed; None outside git.
 
