@@ -52,7 +52,11 @@ class Classifier(lightning.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout and drop-path from (seed, step), so that a resumed run draws the same."""
         del batch, batch_idx
-        torch.manual_seed((self.config.seed << 32) + self.global_step)
+        seed = (self.config.seed << 32) + self.global_step
+        # torch.manual_seed would seed every kind of device there is, for half a millisecond.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the cross-entropy; labels are classes [B] or, mixed, probabilities."""
