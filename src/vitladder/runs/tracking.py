@@ -68,8 +68,6 @@ class WandbTracker:
             group=self._config.study,
             job_type="train",
             name=self._run_key,
-            id=f"{self._config.study}-{self._run_key}",
-            resume=None if offline else "allow",
             config={**flatten(self._config), **{f"plan.{k}": v for k, v in self._plan.items()}},
             settings=wandb.Settings(
                 silent=True,
