@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttentionSpec:
-    """What a run will ask of its kernel."""
+    """What a run will ask of its kernel; dtype is torch's name, such as "bfloat16"."""
 
     device: str
     dtype: str
@@ -20,6 +21,32 @@ class AttentionSpec:
     bias: bool = False
     bias_grad: bool = False
     causal: bool = False
+    dropout: bool = False
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """The sizes of one call: q is [batch, heads, queries, head_dim], k and v have `keys` rows.
+
+    In a model the tokens of an image are `prefix` class and register tokens, then a grid of
+    patches by rows; outside of one (the grid is (0, 0)) they have no places.
+    """
+
+    batch: int
+    heads: int
+    queries: int
+    keys: int
+    head_dim: int
+    grid: tuple[int, int] = (0, 0)
+    prefix: int = 0
+
+
+@dataclass(frozen=True)
+class AttentionFlops:
+    """Forward matmul FLOPs of one call: what comes before the values are mixed, and the mixing."""
+
+    scores: int
+    values: int
 
 
 class AttentionKernel(ABC):
@@ -27,6 +54,13 @@ class AttentionKernel(ABC):
 
     A plugin is one file with one such class, a dataclass whose fields have literal defaults.
     """
+
+    exact: ClassVar[bool] = True
+    """Whether the result is softmax attention over the keys that `sees` lets through."""
+    linear_memory: ClassVar[bool] = False
+    """Whether nothing of size queries x keys is kept for the backward."""
+    exceptions: ClassVar[Mapping[str, str]] = {}
+    """Rules of the conformance kit that this kernel is known to break: rule to reason."""
 
     @abstractmethod
     def __call__(
@@ -51,5 +85,23 @@ class AttentionKernel(ABC):
 
     def supports(self, spec: AttentionSpec) -> str | None:
         """Return why this kernel cannot serve the spec, or None when it can."""
-        del spec
+        return "attention dropout is not in the contract of kernels" if spec.dropout else None
+
+    def placed(self, grid: tuple[int, int], prefix: int) -> AttentionKernel:
+        """Return the kernel for tokens on this grid; kernels that ask where a patch is differ."""
+        del grid, prefix
+        return self
+
+    def sees(self, queries: int, keys: int) -> Tensor | None:
+        """Return which keys a query sees as bool [queries, keys], None for all."""
+        del queries, keys
         return None
+
+    def flops(self, shape: AttentionShape) -> AttentionFlops:
+        """Return the forward matmul FLOPs; every kernel that sees all keys does the same work."""
+        product = 2 * shape.batch * shape.heads * shape.queries * shape.keys * shape.head_dim
+        return AttentionFlops(scores=product, values=product)
+
+    @abstractmethod
+    def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
+        """Return the bytes kept from forward to backward besides q, k, v, bias and the output."""

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Grid = tuple[int, int]
+"""Rows and columns of patches."""
+
 
 @dataclass(frozen=True)
 class TokenShape:
-    """The tokens of one image: `prefix` class tokens, then a grid of patches, each of `width`."""
+    """The tokens of one image, and the attention over them.
+
+    `prefix` class and register tokens come first, then a grid of patches by rows.
+    """
 
     width: int
-    grid: tuple[int, int]
+    grid: Grid
     prefix: int
+    depth: int = 1
+    heads: int = 1
+    head_dim: int = 64
 
     @property
     def seq(self) -> int:
@@ -27,14 +36,16 @@ class TokenShape:
 class PositionEncoding(ABC):
     """Tells the model where a patch is; a subclass's fields are its options.
 
-    A plugin is one file with one such class, a dataclass whose fields have literal defaults.
+    A plugin is one file with one such class, a dataclass whose fields have literal defaults. It
+    overrides any of three hooks, `embed`, `rotate` and `bias`. Each is given the grid of the
+    images at hand, which need not be the one trained on, and by keyword the learned parameters,
+    which the model owns. Class and register tokens have no place and are left alone.
     """
 
     def parameters(self, shape: TokenShape) -> dict[str, Tensor]:
         """Return the learned parameters by name, initialised.
 
-        The model owns them under these names, excludes them from weight decay, and passes them to
-        `embed` by keyword.
+        The model owns them under these names and excludes them from weight decay.
         """
         del shape
         return {}
@@ -44,6 +55,22 @@ class PositionEncoding(ABC):
         del shape
         return None
 
-    @abstractmethod
-    def embed(self, tokens: Tensor, grid: tuple[int, int], **parameters: Tensor) -> Tensor:
+    def embed(self, tokens: Tensor, grid: Grid, **parameters: Tensor) -> Tensor:
         """Return the tokens [B, prefix + rows * columns, width] with their places added."""
+        del grid, parameters
+        return tokens
+
+    def rotate(
+        self, q: Tensor, k: Tensor, grid: Grid, layer: int, **parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return q and k of one layer, turned by their places.
+
+        q is [B, heads, prefix + rows * columns, head_dim]; k may have fewer heads.
+        """
+        del grid, layer, parameters
+        return q, k
+
+    def bias(self, grid: Grid, **parameters: Tensor) -> Tensor | None:
+        """Return what all layers add to the scores of patches, [1, heads, patches, patches]."""
+        del grid, parameters
+        return None
