@@ -102,6 +102,9 @@ class AttentionKernel(ABC):
         product = 2 * shape.batch * shape.heads * shape.queries * shape.keys * shape.head_dim
         return AttentionFlops(scores=product, values=product)
 
-    @abstractmethod
     def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
-        """Return the bytes kept from forward to backward besides q, k, v, bias and the output."""
+        """Return the bytes kept from forward to backward besides q, k, v, bias and the output.
+
+        Unless a kernel says otherwise: the scores' softmax, as autograd keeps it.
+        """
+        return shape.batch * shape.heads * shape.queries * shape.keys * element_size
