@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint kernels clean
 install: .venv/installed
 
 .venv/bin/python:
@@ -30,6 +30,10 @@ lint: .venv/installed-test
 
 test: lint
 	$(BIN)/pytest --numprocesses auto
+
+# Compiles the Triton kernels for GPUs that need not be here; prints registers, spills, memory.
+kernels: install
+	$(BIN)/python -m vitladder.bench.kernels
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Triton decides at its first import whether it interprets; timm, lightning and torch import it.
+os.environ["TRITON_INTERPRET"] = "1"
+
 import sys
 from pathlib import Path
 

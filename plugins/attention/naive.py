@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitladder.extend.attention import AttentionKernel
+from vitladder.extend.attention import AttentionKernel, AttentionShape
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,13 @@ class Naive(AttentionKernel):
             weights = scores.masked_fill(masked, 0.0).softmax(dim=-1).masked_fill(masked, 0.0)
         output = (weights @ v.to(weights.dtype)).to(q.dtype)
         return (output, _logsumexp(scores)) if return_lse else output
+
+    def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
+        """Return the bytes of the weights, the scaled q, and of k and v where they are widened."""
+        wide = max(4, element_size)
+        rows = shape.queries if wide == element_size else shape.queries + 2 * shape.keys
+        elements = shape.queries * shape.keys + rows * shape.head_dim
+        return shape.batch * shape.heads * elements * wide
 
 
 def _future(scores: Tensor) -> Tensor:

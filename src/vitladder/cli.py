@@ -120,8 +120,21 @@ def _report(arguments: Sequence[str]) -> int:
 def _plugins(arguments: Sequence[str]) -> int:
     from vitladder.extend import registry
 
-    parser = _parser("plugins", "list attention kernels and position encodings")
-    parser.parse_args(arguments)
+    parser = _parser("plugins", "list attention kernels and position encodings, or check one")
+    actions = parser.add_subparsers(dest="action", parser_class=_Parser)
+    check = actions.add_parser("check", help="run the conformance kit on a plugin")
+    check.add_argument("name", help="such as flash")
+    check.add_argument("--kind", choices=registry.KINDS, help="where both have one of this name")
+    check.add_argument("--thorough", action="store_true", help="every pair of values, not each")
+    check.add_argument("--device", default="cpu", help="such as cuda")
+    given = parser.parse_args(arguments)
+    if given.action == "check":
+        from vitladder.extend.conformance import command
+
+        kind = given.kind or command.kind_of(given.name)
+        return command.check(given.name, kind=kind, thorough=given.thorough, device=given.device)
+    from vitladder.extend.conformance.declared import read_exceptions
+
     for kind in registry.KINDS:
         print(f"{kind}:")
         for plugin in registry.discover(kind).values():
@@ -129,6 +142,8 @@ def _plugins(arguments: Sequence[str]) -> int:
             print(f"  {plugin.name:<12} {declared.summary}  [{plugin.origin}]")
             for name, option in declared.options.items():
                 print(f"    {kind}.{name}={option.default}  ({option.annotation})")
+            for rule, reason in read_exceptions(plugin.file).items():
+                print(f"    known exception to {rule}: {reason}")
     return 0
 
 

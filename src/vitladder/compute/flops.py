@@ -13,17 +13,26 @@ from functools import cached_property
 
 from vitladder.config import ModelConfig
 from vitladder.errors import UserError
+from vitladder.extend.attention import AttentionFlops, AttentionKernel, AttentionShape
 from vitladder.extend.position import TokenShape
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A Vision Transformer's sizes, all known; the multi-layer perceptron is `hidden` wide."""
+    """A Vision Transformer's sizes, all known; the multi-layer perceptron is `hidden` wide.
+
+    `mlp_products` are the matrices of one perceptron, `norm_vectors` the learned vectors of one
+    normalisation. Queries have `heads` heads, keys and values `kv_heads`.
+    """
 
     width: int
     depth: int
     heads: int
+    kv_heads: int
     hidden: int
+    mlp_products: int
+    norm_vectors: int
+    layer_scale: bool
     patch: int
     channels: int
     classes: int
@@ -34,6 +43,11 @@ class Shape:
     def head_dim(self) -> int:
         """The width of one head."""
         return self.width // self.heads
+
+    @cached_property
+    def qkv_width(self) -> int:
+        """The width of a token's query, key and value together."""
+        return (self.heads + 2 * self.kv_heads) * self.head_dim
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,7 @@ class Parameters:
     attention: int
     mlp: int
     norm: int
+    layer_scale: int
     head: int
     biases: int
 
@@ -106,17 +121,40 @@ def shape_of(model: ModelConfig) -> Shape:
         )
     grid = model.image_size // model.patch
     heads = model.heads if model.heads is not None else default_heads(model.width)
+    prefix = model.registers + (1 if model.pool == "token" else 0)
     return Shape(
         width=model.width,
         depth=model.depth,
         heads=heads,
-        hidden=int(model.width * model.mlp_ratio),
+        kv_heads=model.kv_heads if model.kv_heads is not None else heads,
+        hidden=hidden_width(model),
+        mlp_products=3 if model.mlp == "swiglu" else 2,
+        norm_vectors=1 if model.norm == "rmsnorm" else 2,
+        layer_scale=model.layer_scale is not None,
         patch=model.patch,
         channels=model.channels,
         classes=model.classes,
-        tokens=TokenShape(model.width, (grid, grid), 1 if model.pool == "token" else 0),
+        tokens=TokenShape(
+            width=model.width,
+            grid=(grid, grid),
+            prefix=prefix,
+            depth=model.depth,
+            heads=heads,
+            head_dim=model.width // heads,
+        ),
         qk_norm=model.qk_norm,
     )
+
+
+def hidden_width(model: ModelConfig) -> int:
+    """Return the width inside of the perceptron: mlp_ratio times the model's.
+
+    SwiGLU has three matrices; with mlp_two_thirds it is 2/3 as wide, so that it has the parameters
+    of the usual two (Shazeer 2020, section 2).
+    """
+    if model.mlp == "swiglu" and model.mlp_two_thirds:
+        return int(2 * model.width * model.mlp_ratio / 3)
+    return int(model.width * model.mlp_ratio)
 
 
 def default_heads(width: int) -> int:
@@ -125,34 +163,52 @@ def default_heads(width: int) -> int:
     return next(heads for heads in range(most, 0, -1) if width % heads == 0)
 
 
-def forward_flops(shape: Shape) -> ForwardFlops:
-    """Return the forward matmul FLOPs of one image for an exact attention kernel."""
+def forward_flops(shape: Shape, attention: AttentionFlops) -> ForwardFlops:
+    """Return the forward matmul FLOPs of one image; `attention` is one layer's, by its kernel."""
     seq, width = shape.tokens.seq, shape.width
     patches = shape.tokens.grid[0] * shape.tokens.grid[1]
     return ForwardFlops(
         patch_embed=2 * patches * shape.patch**2 * shape.channels * width,
-        qkv=shape.depth * 2 * seq * width * 3 * width,
-        scores=shape.depth * 2 * seq * seq * width,
-        values=shape.depth * 2 * seq * seq * width,
+        qkv=shape.depth * 2 * seq * width * shape.qkv_width,
+        scores=shape.depth * attention.scores,
+        values=shape.depth * attention.values,
         projection=shape.depth * 2 * seq * width * width,
-        mlp=shape.depth * 2 * 2 * seq * width * shape.hidden,
+        mlp=shape.depth * 2 * shape.mlp_products * seq * width * shape.hidden,
         head=2 * width * shape.classes,
+    )
+
+
+def attention_flops(shape: Shape, kernel: AttentionKernel) -> AttentionFlops:
+    """Return the forward matmul FLOPs of one layer's attention for one image."""
+    tokens = shape.tokens
+    return kernel.flops(
+        AttentionShape(
+            batch=1,
+            heads=shape.heads,
+            queries=tokens.seq,
+            keys=tokens.seq,
+            head_dim=shape.head_dim,
+            grid=tokens.grid,
+            prefix=tokens.prefix,
+        )
     )
 
 
 def parameters(shape: Shape, position: int) -> Parameters:
     """Return the parameters by part; `position` is how many the position encoding learns."""
     width, depth, hidden = shape.width, shape.depth, shape.hidden
-    norms = depth * 2 * 2 * width + 2 * width
+    norms = (2 * depth + 1) * shape.norm_vectors * width
     if shape.qk_norm:
-        norms += depth * 2 * 2 * shape.head_dim
+        norms += depth * 2 * shape.norm_vectors * shape.head_dim
+    hidden_biases = (shape.mlp_products - 1) * hidden
     return Parameters(
         patch_embed=shape.patch**2 * shape.channels * width,
         prefix=shape.tokens.prefix * width,
         position=position,
-        attention=depth * 4 * width * width,
-        mlp=depth * 2 * width * hidden,
+        attention=depth * width * (shape.qkv_width + width),
+        mlp=depth * shape.mlp_products * width * hidden,
         norm=norms,
+        layer_scale=depth * 2 * width if shape.layer_scale else 0,
         head=width * shape.classes,
-        biases=width + depth * (3 * width + width + hidden + width) + shape.classes,
+        biases=width + depth * (shape.qkv_width + width + hidden_biases + width) + shape.classes,
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Grid = tuple[int, int]
@@ -42,6 +44,11 @@ class PositionEncoding(ABC):
     which the model owns. Class and register tokens have no place and are left alone.
     """
 
+    relative: ClassVar[bool] = False
+    """Whether scores depend on the patches' distance alone, not on where the pair is."""
+    exceptions: ClassVar[Mapping[str, str]] = {}
+    """Rules of the conformance kit that this encoding is known to break: rule to reason."""
+
     def parameters(self, shape: TokenShape) -> dict[str, Tensor]:
         """Return the learned parameters by name, initialised.
 
@@ -65,12 +72,14 @@ class PositionEncoding(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Return q and k of one layer, turned by their places.
 
-        q is [B, heads, prefix + rows * columns, head_dim]; k may have fewer heads.
+        Both are [B, heads, prefix + rows * columns, head_dim].
         """
         del grid, layer, parameters
         return q, k
 
-    def bias(self, grid: Grid, **parameters: Tensor) -> Tensor | None:
+    def bias(
+        self, grid: Grid, heads: int, device: torch.device, **parameters: Tensor
+    ) -> Tensor | None:
         """Return what all layers add to the scores of patches, [1, heads, patches, patches]."""
-        del grid, parameters
+        del grid, heads, device, parameters
         return None

@@ -5,63 +5,88 @@ State-dict keys stay timm's, so its checkpoints load.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from typing import Any
 
 import torch
-from timm.layers import Attention
+from timm.layers import RmsNorm, SwiGLU
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from vitladder.compute.flops import Shape, shape_of
+from vitladder.compute.flops import Shape, hidden_width, shape_of
 from vitladder.config import Config, ModelConfig
 from vitladder.errors import UserError
 from vitladder.extend import registry
 from vitladder.extend.attention import AttentionKernel, AttentionSpec
 from vitladder.extend.position import PositionEncoding
+from vitladder.train.block import PlacedBlock, Places, attention_layer
 
 
-class PositionedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is untyped
-    """A VisionTransformer whose places come from a PositionEncoding.
+class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is untyped
+    """A VisionTransformer whose attention is a kernel's and whose places are an encoding's.
 
     The encoding's parameters are the model's own, under the names that the encoding gives them.
+    Images may have another size than the trained one, and any aspect ratio.
     """
 
-    def plug_in(self, encoding: PositionEncoding, shape: Shape) -> None:
+    def plug_in(self, kernel: AttentionKernel, encoding: PositionEncoding, shape: Shape) -> None:
         """Register the encoding's parameters; to be called once, after construction."""
+        self.kernel = kernel
         self.encoding = encoding
-        self.grid = shape.tokens.grid
+        self.heads = shape.heads
         self.position_names = []
         for name, table in encoding.parameters(shape.tokens).items():
             setattr(self, name, nn.Parameter(table))
             self.position_names.append(name)
+        for number, block in enumerate(self.blocks):
+            block.attn.layer = number
 
-    def _pos_embed(self, x: Tensor) -> Tensor:
-        prefix = [] if self.cls_token is None else [self.cls_token.expand(x.shape[0], -1, -1)]
-        tokens = torch.cat([*prefix, x], dim=1) if prefix else x
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return the normalised tokens [B, seq, width] of images [B, channels, rows, columns]."""
+        patches = self.patch_embed(x)
+        grid = (patches.shape[1], patches.shape[2])
         parameters = {name: getattr(self, name) for name in self.position_names}
-        return self.encoding.embed(tokens, self.grid, **parameters)
+        prefix = [token for token in (self.cls_token, self.reg_token) if token is not None]
+        tokens = torch.cat(
+            [*(token.expand(len(x), -1, -1) for token in prefix), patches.flatten(1, 2)], dim=1
+        )
+        tokens = self.norm_pre(self.pos_drop(self.encoding.embed(tokens, grid, **parameters)))
+        places = self._places(grid, tokens, parameters)
+        for block in self.blocks:
+            tokens = block(tokens, places)
+        return self.norm(tokens)
+
+    def _places(
+        self, grid: tuple[int, int], tokens: Tensor, parameters: dict[str, Tensor]
+    ) -> Places:
+        prefix = tokens.shape[1] - grid[0] * grid[1]
+        bias = self.encoding.bias(grid, self.heads, tokens.device, **parameters)
+        if bias is not None and prefix:
+            bias = pad(bias, (prefix, 0, prefix, 0))
+        kernel = self.kernel.placed(grid, prefix)
+        return Places(kernel, self.encoding, grid, parameters, bias)
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of tokens and positions, which weight decay must spare."""
-        return {"cls_token", *self.position_names}
+        return {"cls_token", "reg_token", *self.position_names}
 
 
-def build_model(config: Config) -> PositionedTransformer:
+def build_model(config: Config) -> PlacedTransformer:
     """Return the model of a resolved config with fresh weights from torch's random state.
 
     Raises UserError where the position encoding cannot serve the shape.
     """
     shape = shape_of(config.model)
-    encoding = registry.load("position", config.position["name"], **_options(config.position))
-    reason = encoding.supports(shape.tokens)
-    if reason is not None:
-        raise UserError(f"position={config.position['name']} cannot serve this model: {reason}")
+    encoding = _encoding(config, shape)
     kernel = registry.load("attention", config.attention["name"], **_options(config.attention))
-    model = PositionedTransformer(
-        **timm_arguments(config.model), attn_layer=attention_layer(kernel), pos_embed="none"
+    model = PlacedTransformer(
+        **timm_arguments(config.model),
+        block_fn=PlacedBlock,
+        attn_layer=attention_layer(shape.kv_heads),
+        pos_embed="none",
+        dynamic_img_size=True,
     )
-    model.plug_in(encoding, shape)
+    model.plug_in(kernel, encoding, shape)
     return model
 
 
@@ -75,44 +100,63 @@ def timm_arguments(model: ModelConfig) -> dict[str, object]:
         "num_classes": shape.classes,
         "global_pool": model.pool,
         "class_token": model.pool == "token",
+        "reg_tokens": model.registers,
         "embed_dim": shape.width,
         "depth": shape.depth,
         "num_heads": shape.heads,
         "mlp_ratio": model.mlp_ratio,
         "qk_norm": model.qk_norm,
+        "init_values": model.layer_scale,
         "drop_path_rate": model.drop_path,
+        "norm_layer": RmsNorm if model.norm == "rmsnorm" else None,
+        **_mlp_arguments(model),
     }
-
-
-def attention_layer(kernel: AttentionKernel) -> type[nn.Module]:
-    """Return timm's Attention with its scores computed by the kernel."""
-
-    def forward(
-        self: Attention, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
-    ) -> Tensor:
-        batch, seq, _ = x.shape
-        packed = self.qkv(x).reshape(batch, seq, 3, self.num_heads, self.head_dim)
-        q, k, v = packed.permute(2, 0, 3, 1, 4).unbind(0)
-        q, k = self.q_norm(q), self.k_norm(k)
-        mixed = kernel(q, k, v, bias=attn_mask, causal=is_causal, scale=self.scale)
-        merged = cast(Tensor, mixed).transpose(1, 2).reshape(batch, seq, self.attn_dim)
-        return cast(Tensor, self.proj_drop(self.proj(self.norm(merged))))
-
-    layer: Callable[..., type[nn.Module]] = type
-    return layer("PluggedAttention", (Attention,), {"forward": forward})
 
 
 def check_plugins(config: Config, device: str, dtype: str) -> None:
     """Raise UserError where the kernel or the encoding cannot serve the run, saying why."""
     shape = shape_of(config.model)
+    encoding = _encoding(config, shape)
+    with torch.device("meta"):
+        learns = bool(encoding.parameters(shape.tokens))
+    bias = type(encoding).bias is not PositionEncoding.bias
+    spec = AttentionSpec(
+        device=device, dtype=dtype, head_dim=shape.head_dim, bias=bias, bias_grad=bias and learns
+    )
     kernel = registry.load("attention", config.attention["name"], **_options(config.attention))
-    reason = kernel.supports(AttentionSpec(device=device, dtype=dtype, head_dim=shape.head_dim))
+    reason = kernel.supports(spec)
     if reason is not None:
-        raise UserError(f"attention={config.attention['name']} cannot serve this run: {reason}")
-    encoding = registry.load("position", config.position["name"], **_options(config.position))
+        asked = f" with position={config.position['name']}" if bias else ""
+        raise UserError(
+            f"attention={config.attention['name']} cannot serve this run{asked}: {reason}"
+        )
+
+
+def _encoding(config: Config, shape: Shape) -> PositionEncoding:
+    name = config.position["name"]
+    encoding = registry.load("position", name, **_options(config.position))
     reason = encoding.supports(shape.tokens)
     if reason is not None:
-        raise UserError(f"position={config.position['name']} cannot serve this model: {reason}")
+        raise UserError(f"position={name} cannot serve this model: {reason}")
+    return encoding
+
+
+def _mlp_arguments(model: ModelConfig) -> dict[str, object]:
+    if model.mlp == "relu":
+        return {"act_layer": nn.ReLU}
+    if model.mlp == "swiglu":
+        return {"act_layer": nn.SiLU, "mlp_layer": _swiglu(hidden_width(model))}
+    return {}
+
+
+def _swiglu(hidden: int) -> type[nn.Module]:
+    """Return timm's SwiGLU with this width inside, whatever timm makes of the ratio."""
+
+    def start(self: Any, in_features: int, hidden_features: int, **options: Any) -> None:
+        del hidden_features
+        SwiGLU.__init__(self, in_features, hidden, **options)
+
+    return type("PlacedSwiGLU", (SwiGLU,), {"__init__": start})
 
 
 def _options(node: dict[str, object]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from vitladder.config import Config
-from vitladder.train.model import PositionedTransformer, build_model
+from vitladder.train.model import PlacedTransformer, build_model
 from vitladder.train.optimizer import build_optimizer
 from vitladder.train.schedule import factor
 
@@ -37,7 +37,7 @@ class Classifier(lightning.LightningModule):
         self.config = config
         self.steps = steps
         torch.manual_seed(config.seed)
-        self.model: PositionedTransformer = build_model(config)
+        self.model: PlacedTransformer = build_model(config)
         self.grad_norm = torch.zeros(())
         self.held_out: HeldOut | None = None
         self._sums: list[Tensor] = []

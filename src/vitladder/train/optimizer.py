@@ -9,7 +9,7 @@ from timm.optim import create_optimizer_v2, list_optimizers
 
 from vitladder.config import Config, OptimConfig
 from vitladder.errors import UserError, unknown
-from vitladder.train.model import PositionedTransformer, build_model
+from vitladder.train.model import PlacedTransformer, build_model
 
 
 def learning_rate(optim: OptimConfig, width: int, depth: int) -> float:
@@ -23,7 +23,7 @@ def learning_rate(optim: OptimConfig, width: int, depth: int) -> float:
     return optim.lr * scale
 
 
-def build_optimizer(config: Config, model: PositionedTransformer) -> torch.optim.Optimizer:
+def build_optimizer(config: Config, model: PlacedTransformer) -> torch.optim.Optimizer:
     """Return timm's optimizer; weight decay spares norms, biases, tokens and positions.
 
     Raises UserError for a name that timm does not know or an optimizer that refuses the options.

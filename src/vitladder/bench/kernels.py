@@ -1,0 +1,223 @@
+"""Compiles the flash kernels for GPUs that are not here, and reads what the compiler made.
+
+    python -m vitladder.bench.kernels [--subset] [--json]
+
+Every launch is the plugin's own, on meta tensors of a packed qkv, so pointers and strides are
+specialised as on a device; only the last step is a warm-up on a driver that has no GPU.
+"""
+
+# mypy: disable-error-code="import-untyped"
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from itertools import product
+from typing import Any
+
+KERNELS = ("forward", "dkdv", "dq", "dbias")
+TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
+HEAD_DIMS = (64, 80, 128)
+SHARED_MEMORY = {"sm_80": 99 << 10, "sm_90": 227 << 10, "sm_100": 227 << 10, "gfx942": 64 << 10}
+"""Bytes a block may have. sm_80 itself has 163 KiB; 8.6, 8.9 and 12.0 share its tiles."""
+MATRIX_UNIT = re.compile(r"\b(?:HMMA|HGMMA|QGMMA|UTCHMMA|v_mfma\w*)")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One kernel in one configuration."""
+
+    kernel: str
+    target: str
+    dtype: str
+    head_dim: int
+    bias: bool
+    causal: bool = False
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What became of it: registers a thread, bytes and instructions of local memory, ..."""
+
+    job: Job
+    registers: int
+    stack: int
+    spills: int
+    shared: int
+    mma: int
+
+    @property
+    def faults(self) -> list[str]:
+        """Return what keeps this kernel from its device, or wastes it."""
+        limit = SHARED_MEMORY[self.job.target]
+        found = {
+            f"{self.spills} local loads and stores": self.spills > 0,
+            f"{self.stack} bytes of stack": self.stack > 0,
+            f"{self.shared} bytes of shared memory, of {limit}": self.shared > limit,
+            "no matrix unit is used": self.mma == 0 and self.job.dtype != "float32",
+        }
+        return [fault for fault, present in found.items() if present]
+
+
+def all_jobs() -> list[Job]:
+    """Return every kernel x target x head_dim x 16-bit dtype x bias, causal and float32 rows."""
+    jobs = [
+        Job(*choice)
+        for choice in product(KERNELS, TARGETS, ("bfloat16", "float16"), HEAD_DIMS, (False, True))
+    ]
+    jobs += [Job(k, t, "bfloat16", 128, True, True) for k, t in product(KERNELS, TARGETS)]
+    jobs += [Job(k, t, "float32", d, True) for k, t, d in product(KERNELS, TARGETS, (64, 128))]
+    return [job for job in jobs if job.bias or job.kernel != "dbias"]
+
+
+def subset() -> list[Job]:
+    """Return every kernel x target x head_dim once, dtypes and biases in turn, and float32."""
+    jobs = []
+    for place, (kernel, target, head_dim) in enumerate(product(KERNELS, TARGETS, HEAD_DIMS)):
+        dtype = ("bfloat16", "float16")[place % 2]
+        jobs.append(Job(kernel, target, dtype, head_dim, kernel == "dbias" or place % 3 != 2))
+    return [*jobs, *(Job(k, "sm_80", "float32", 64, True) for k in KERNELS)]
+
+
+def compile_apart(*, everything: bool) -> list[Compiled]:
+    """Compile in another process, whose Triton does not interpret and keeps no cache."""
+    command = [sys.executable, "-m", "vitladder.bench.kernels", "--json"]
+    with tempfile.TemporaryDirectory() as cache:
+        done = subprocess.run(  # noqa: S603 (our own module)
+            [*command, *([] if everything else ["--subset"])],
+            env=_environment(cache),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise RuntimeError(f"compiling the kernels failed:\n{done.stderr}")
+    return [Compiled(Job(**row.pop("job")), **row) for row in json.loads(done.stdout)]
+
+
+def _environment(cache: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    return {**kept, "TRITON_ALWAYS_COMPILE": "1", "TRITON_CACHE_DIR": cache}
+
+
+def compile_job(job: Job) -> Compiled:
+    """Compile one kernel for its target and read the result."""
+    from triton.runtime.driver import driver
+
+    offline = import_module("vitladder.plugins.attention._flash_offline")
+    driver.set_active(offline.Offline(offline.target_of(job.target)))
+    recorder = offline.Recorder(job.target)
+    _launch(job, recorder)
+    binary = recorder.compiled[-1]
+    read = _read_amd if job.target.startswith("gfx") else _read_nvidia
+    return Compiled(job, shared=binary.metadata.shared, **read(binary))
+
+
+def _launch(job: Job, recorder: Any) -> None:
+    """Run one kernel of the plugin on packed qkv [B, N, 3, H, D] that has no memory."""
+    import torch
+
+    flash = import_module("vitladder.plugins.attention._flash_launch")
+    batch, heads, tokens = 2, 6, 197
+    qkv = torch.empty(
+        (batch, tokens, 3, heads, job.head_dim), dtype=getattr(torch, job.dtype), device="meta"
+    )
+    q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    bias = torch.empty((1, heads, tokens, tokens), device="meta") if job.bias else None
+    problem = flash.Problem(q, k, v, bias, job.causal, job.head_dim**-0.5, recorder)
+    out, lse = torch.empty_like(q), torch.empty(q.shape[:3], device="meta")
+    above = flash.Upstream(out, lse, lse)
+    {
+        "forward": lambda: flash.forward(problem),
+        "dkdv": lambda: flash.key_value_gradients(problem, above),
+        "dq": lambda: flash.query_gradient(problem, above),
+        "dbias": lambda: flash.bias_gradient(problem, above),
+    }[job.kernel]()
+
+
+def _read_nvidia(binary: Any) -> dict[str, int]:
+    from triton import knobs
+
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(binary.asm["cubin"])
+        file.flush()
+        usage = _output(knobs.nvidia.cuobjdump.path, "-res-usage", file.name)
+        code = _output(knobs.nvidia.nvdisasm.path, "-c", file.name)
+    return {
+        "registers": _number(r"REG:(\d+)", usage),
+        "stack": _number(r"STACK:(\d+)", usage),
+        "spills": len(re.findall(r"\b(?:STL|LDL)\b", code)),
+        "mma": len(MATRIX_UNIT.findall(code)),
+    }
+
+
+def _read_amd(binary: Any) -> dict[str, int]:
+    code = binary.asm["amdgcn"]
+    return {
+        "registers": _number(r"\.vgpr_count:\s*(\d+)", code),
+        "stack": _number(r"\.private_segment_fixed_size:\s*(\d+)", code),
+        "spills": _number(r"\.vgpr_spill_count:\s*(\d+)", code),
+        "mma": len(MATRIX_UNIT.findall(code)),
+    }
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+
+
+def _number(pattern: str, text: str) -> int:
+    found = re.search(pattern, text)
+    if found is None:
+        raise ValueError(f"the compiler's report has no {pattern}")
+    return int(found[1])
+
+
+def compile_all(jobs: Sequence[Job]) -> Iterator[Compiled]:
+    """Compile two at a time, in the order given."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        yield from pool.map(compile_job, jobs)
+
+
+def format_row(row: Compiled) -> str:
+    """Return one line of the table."""
+    job = row.job
+    options = ("bias" if job.bias else "") + (" causal" if job.causal else "")
+    return (
+        f"{job.kernel:8} {job.target:7} {job.dtype:9} {job.head_dim:8} {options:12}"
+        f"{row.registers:9} {row.spills:6} {row.shared:8} {row.mma:5}  {'; '.join(row.faults)}"
+    )
+
+
+def main() -> int:
+    """Print the table; the exit code is 1 where a kernel has a fault."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--subset", action="store_true", help="each kernel x target x head_dim once"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    rows = compile_all(subset() if options.subset else all_jobs())
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows]))
+        return 0
+    print("kernel   target  dtype     head_dim options     registers spills   shared   mma  faults")
+    faulty = 0
+    for row in rows:
+        print(format_row(row), flush=True)
+        faulty += bool(row.faults)
+    print(f"{faulty} with faults")
+    return int(faulty > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

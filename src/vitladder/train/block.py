@@ -1,0 +1,77 @@
+"""timm's block and attention, told where the tokens are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from timm.layers import Attention
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from vitladder.extend.attention import AttentionKernel
+from vitladder.extend.position import Grid, PositionEncoding
+
+
+@dataclass(frozen=True)
+class Places:
+    """What attention must know of the tokens: the kernel for their grid, and their encoding."""
+
+    kernel: AttentionKernel
+    encoding: PositionEncoding
+    grid: Grid
+    parameters: Mapping[str, Tensor]
+    bias: Tensor | None
+
+
+class PlacedBlock(Block):  # type: ignore[misc]  # timm is untyped
+    """timm's pre-norm block, which hands the places on to its attention."""
+
+    def forward(self, x: Tensor, places: Places) -> Tensor:
+        """Return tokens [B, seq, width] after attention and perceptron."""
+        x = x + self.drop_path1(self.ls1(self.attn(self.norm1(x), places)))
+        return x + cast(Tensor, self.drop_path2(self.ls2(self.mlp(self.norm2(x)))))
+
+
+class PlacedAttention(Attention):  # type: ignore[misc]  # timm is untyped
+    """timm's attention with its scores computed by a kernel; keys and values may share heads.
+
+    With kv_heads below the heads, each head of keys and values serves a group of queries
+    (Ainslie et al. 2023).
+    """
+
+    kv_heads: int
+    layer: int
+
+    def __init__(self, dim: int, num_heads: int, **options: Any) -> None:
+        """Build timm's attention, with narrower keys and values where heads share them."""
+        super().__init__(dim, num_heads, **options)
+        if self.kv_heads != num_heads:
+            width = (num_heads + 2 * self.kv_heads) * self.head_dim
+            self.qkv = nn.Linear(dim, width, bias=self.qkv.bias is not None)
+
+    def forward(self, x: Tensor, places: Places) -> Tensor:
+        """Return the attention's output [B, seq, width]."""
+        q, k, v = self._split(self.qkv(x))
+        q, k = self.q_norm(q), self.k_norm(k)
+        if self.kv_heads != self.num_heads:
+            share = self.num_heads // self.kv_heads
+            k, v = k.repeat_interleave(share, dim=1), v.repeat_interleave(share, dim=1)
+        q, k = places.encoding.rotate(q, k, places.grid, self.layer, **places.parameters)
+        mixed = cast(Tensor, places.kernel(q, k, v, bias=places.bias, scale=self.scale))
+        merged = self.norm(mixed.transpose(1, 2).flatten(2))
+        if self.gate is not None:
+            merged = merged * self.gate(x).sigmoid()
+        return cast(Tensor, self.proj_drop(self.proj(merged)))
+
+    def _split(self, packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q [B, heads, seq, head_dim], and k and v [B, kv_heads, seq, head_dim]."""
+        heads = packed.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        q, k, v = heads.split([self.num_heads, self.kv_heads, self.kv_heads], dim=1)
+        return q, k, v
+
+
+def attention_layer(kv_heads: int) -> type[nn.Module]:
+    """Return timm's attention layer with so many heads of keys and values."""
+    return type("PlacedAttention", (PlacedAttention,), {"kv_heads": kv_heads})
