@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from vitladder.compose import (
+    check_is_one_run,
     compose_config,
     compose_jobs,
     fixed_overrides,
@@ -34,6 +36,7 @@ from vitladder.errors import UserError
         ("~model", "'~model': write model=NAME"),
         ("+sweep=dmo", "no study 'dmo'; did you mean 'demo'?"),
         ("sweep=demo", "a study is added with a plus: +sweep=NAME"),
+        ("+sweep=demo,shape", "'+sweep=demo,shape': a command has one study"),
         ("width", "settings are given as KEY=VALUE"),
         ("model.width=[", "settings are given as KEY=VALUE"),
         ("model.width=8,16", "which needs -m"),
@@ -64,6 +67,19 @@ def test_a_study_brings_its_runs_and_the_command_line_overrides_them() -> None:
     assert all("compute.flops=5000000000.0" in job for job in jobs)
 
 
+@pytest.mark.parametrize("studies", [["+sweep=demo,shape"], ["+sweep=demo", "+sweep=shape"]])
+def test_a_command_has_one_study(studies: list[str]) -> None:
+    with pytest.raises(UserError, match=r"a command has one study"):
+        compose_jobs(studies)
+
+
+def test_one_run_of_a_study_is_one_whose_sweeps_are_all_set() -> None:
+    with pytest.raises(UserError, match=r"sweeps compute\.flops and ladder\.relative, .* add -m"):
+        check_is_one_run(["+sweep=demo"], "train")
+    check_is_one_run(["+sweep=demo", "compute.flops=1e9", "ladder.relative=1"], "train")
+    check_is_one_run(["model.width=64"], "train")
+
+
 def test_every_study_of_the_package_composes() -> None:
     assert {"demo", "isoflop", "kernels", "shape"} <= set(studies())
     for name in studies():
@@ -83,6 +99,11 @@ def test_a_study_in_the_working_folder_is_found_and_must_not_hide_another() -> N
     assert len(compose_jobs(["+sweep=mine"])) == 3
     with pytest.raises(UserError, match="two studies are called 'demo'"):
         compose_jobs(["+sweep=demo"])
+
+
+def test_a_copy_of_a_study_in_the_working_folder_is_the_same_study() -> None:
+    shutil.copytree(Path(__file__).parents[1] / "sweeps", "sweeps")
+    assert len(compose_jobs(["+sweep=demo"])) >= 20
 
 
 def test_a_study_that_is_not_yaml_is_one_line() -> None:

@@ -20,8 +20,9 @@ LINES = [
     for line in block.splitlines()
     if line.strip()
 ]
-# A study of minutes or an hour is planned instead of trained: the same settings, composed, resolved
-# and checked in the same way.
+# Run as they stand are the first run, the plugins and the data; a study of minutes or an hour is
+# planned instead of trained: the same settings, composed, resolved and checked in the same way. A
+# benchmark's own tests run it at a small size; here it is asked for the line's flags.
 PLANNED = [line for line in LINES if line.startswith(("vitladder train", "vitladder plan"))]
 AFTER_A_STUDY = [line for line in LINES if line.startswith(("vitladder fit", "vitladder report"))]
 ALONE = [line for line in LINES if line.startswith(("vitladder plugins", "vitladder data"))]
@@ -35,7 +36,7 @@ def run(command: str, line: str, cifar10: str = "") -> subprocess.CompletedProce
     return subprocess.run([command, *words[1:]], capture_output=True, text=True, timeout=300)
 
 
-def test_every_command_of_the_readme_is_tried_below() -> None:
+def test_every_command_of_the_readme_has_a_test_below() -> None:
     tried = [*PLANNED, *AFTER_A_STUDY, *ALONE, *MEASURING, *MAKE]
     left = [line for line in LINES if line not in tried]
     assert left == []
@@ -52,6 +53,22 @@ def test_a_run_or_study_of_the_readme_can_be_planned(
     done = run(command, line.replace("vitladder train", "vitladder plan"), folder)
     assert done.returncode == 0, done.stderr
     assert "training FLOPs" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_first_run_of_the_readme_trains(command: str) -> None:
+    first = next(line for line in LINES if line.startswith("vitladder train"))
+    done = run(command, first)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "complete" in done.stdout
+
+
+@pytest.mark.parametrize("line", MEASURING)
+def test_a_benchmark_of_the_readme_is_one_that_there_is(command: str, line: str) -> None:
+    flags = [word for word in shlex.split(line) if word.startswith("--")]
+    assert flags
+    usage = run(command, "vitladder bench --help").stdout
+    assert all(flag in usage for flag in flags)
 
 
 @pytest.mark.parametrize("line", ALONE)

@@ -110,6 +110,39 @@ def test_a_failed_run_stops_no_other_and_the_exit_code_says_so(command: str) -> 
 
 
 @pytest.mark.slow
+def test_a_killed_process_costs_its_own_run_alone(command: str) -> None:
+    folder = Path("plugins/attention")
+    folder.mkdir(parents=True)
+    (folder / "deadly.py").write_text(
+        "import os, signal\n"
+        "from dataclasses import dataclass\n"
+        "from vitladder.extend.attention import AttentionKernel\n"
+        "@dataclass(frozen=True)\n"
+        "class Deadly(AttentionKernel):\n"
+        "    def __call__(self, q, k, v, **rest):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    tiny = ["model=micro-8", "compute.steps=3", "logger=csv", "threads=1", "study=killed"]
+    workers = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    study = ["train", "-m", *tiny, *workers, "seed=0,1", "attention=deadly,sdpa"]
+    done = run(command, *study)
+    assert done.returncode == 1
+    found = records("killed").values()
+    states = sorted((r["config"]["attention"]["name"], r["status"], r["error"]) for r in found)
+    assert states == [
+        ("deadly", "failed", "its process was killed"),
+        ("deadly", "failed", "its process was killed"),
+        ("sdpa", "complete", None),
+        ("sdpa", "complete", None),
+    ]
+    assert "killed: 4 runs" in done.stdout
+    assert "2 of 4 runs are not finished" in done.stdout
+    assert "Traceback" not in done.stderr
+    for line in done.stderr.strip().splitlines():
+        assert line.startswith("vitladder: the launcher lost a process (TerminatedWorkerError)")
+
+
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_recorded_as_diverged_and_is_a_result(command: str) -> None:
     settings = ["model=micro-8", "compute.steps=40", "optim.lr=1e30", "optim.clip=1e30"]
     done = run(command, "train", *settings, "log_every=5", "logger=csv", "optim.name=sgd")

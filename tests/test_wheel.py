@@ -78,6 +78,21 @@ def test_settings_studies_and_plugins_travel_in_the_wheel(installed: Path) -> No
 
 
 @pytest.mark.slow
+def test_the_wheel_works_inside_of_a_checkout(installed: Path) -> None:
+    for folder in ("plugins", "sweeps"):
+        shutil.copytree(CHECKOUT / folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    listed = run(installed, "plugins")
+    assert listed.returncode == 0, listed.stderr
+    assert "./plugins" not in listed.stdout
+    planned = run(installed, "plan", "-m", "+sweep=demo")
+    assert planned.returncode == 0, planned.stderr
+    Path("plugins/attention/naive.py").write_text("class Naive: ...\n")
+    clash = run(installed, "plugins")
+    assert clash.returncode == 2
+    assert "two attention plugins are called 'naive'" in clash.stderr
+
+
+@pytest.mark.slow
 def test_the_wheel_trains_fits_and_reports(installed: Path) -> None:
     study = ["study=tiny", "model=micro-8", "logger=csv", "hydra/launcher=joblib"]
     done = run(installed, "train", "-m", *study, "compute.steps=5,6")

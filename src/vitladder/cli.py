@@ -103,17 +103,14 @@ def _fit(arguments: Sequence[str]) -> int:
 
 
 def _report(arguments: Sequence[str]) -> int:
-    from vitladder.laws.fit import fit_study, unfitted_study
-    from vitladder.laws.study import points, read_records
+    from vitladder.laws.fit import fit_or_reasons
     from vitladder.report.page import write_page
 
     parser = _parser("report", "write the page of a study: one file, no network")
     parser.add_argument("study", type=Path, help="a study's folder, such as outputs/demo")
     given = parser.parse_args(arguments)
     command = shlex.join(["vitladder", "report", *arguments])
-    some_complete = bool(points(read_records(given.study)))
-    fit = fit_study(given.study) if some_complete else unfitted_study(given.study)
-    print(write_page(given.study, fit, command=command))
+    print(write_page(given.study, fit_or_reasons(given.study), command=command))
     return 0
 
 
@@ -185,7 +182,8 @@ def _sync(arguments: Sequence[str]) -> int:
     parser = _parser("sync", "upload a study's offline Weights & Biases runs")
     parser.add_argument("study", type=Path, help="a study's folder, such as outputs/demo")
     given = parser.parse_args(arguments)
-    print(f"{sync(given.study)} W&B runs are uploaded")
+    synced = sync(given.study)
+    print(f"W&B runs uploaded: {synced.now} now, {synced.before} before")
     return 0
 
 

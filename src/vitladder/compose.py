@@ -5,9 +5,11 @@ Hydra composes and does not construct: the outcome is plain data, checked agains
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from difflib import get_close_matches
+from filecmp import cmp
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -22,9 +24,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vitladder.config import Config, validate
+from vitladder.config import Config
 from vitladder.errors import UserError, unknown
 from vitladder.extend import registry
+from vitladder.validation import validate
 
 CONFIG_MODULE = "vitladder.conf"
 
@@ -47,12 +50,15 @@ def register(overrides: Sequence[str]) -> None:
 
 
 def studies() -> dict[str, list[Path]]:
-    """Return the study files by name, the package's and those in ./sweeps."""
+    """Return the study files by name, the package's and those in ./sweeps.
+
+    Files of the same bytes are one study: an installed package may be used inside a checkout.
+    """
     found: dict[str, list[Path]] = {}
     for folder in (Path(str(files("vitladder.sweeps"))), Path.cwd() / "sweeps"):
         for file in sorted(folder.glob("*.yaml")):
             others = found.setdefault(file.stem, [])
-            if file.resolve() not in [other.resolve() for other in others]:
+            if not any(cmp(file, other, shallow=False) for other in others):
                 others.append(file)
     return found
 
@@ -67,15 +73,22 @@ def compose_jobs(overrides: Sequence[str]) -> list[list[str]]:
 
     Raises UserError for overrides that Hydra cannot parse or compose.
     """
-    composed = _compose(fixed_overrides(overrides), with_hydra=True)
-    params = composed.hydra.sweeper.params or {}
-    given = {_parse([item])[0].key_or_group for item in overrides}
-    swept = [f"{key}={value}" for key, value in params.items() if key not in given]
+    swept = [f"{key}={value}" for key, value in _study_sweeps(overrides).items()]
     try:
         batches = BasicSweeper.split_arguments(_parse([*swept, *overrides]), None)
     except HydraException as error:
         raise UserError(_one_line(error)) from error
     return [list(job) for batch in batches for job in batch]
+
+
+def check_is_one_run(overrides: Sequence[str], command: str) -> None:
+    """Raise UserError where the chosen study makes several runs, which needs a multirun."""
+    swept = _study_sweeps(overrides)
+    if swept:
+        raise UserError(
+            f"{command}: the study sweeps {' and '.join(swept)}, which are several runs; add -m: "
+            f"vitladder {shlex.join([command, '-m', *overrides])}"
+        )
 
 
 def lists_its_runs(overrides: Sequence[str]) -> bool:
@@ -85,8 +98,17 @@ def lists_its_runs(overrides: Sequence[str]) -> bool:
 
 
 def fixed_overrides(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that give one value, without those that give several to sweep."""
-    return [item for item in overrides if not _parse([item])[0].is_sweep_override()]
+    """Return the overrides that give one value, without those that give several to sweep.
+
+    Raises UserError where several studies are given.
+    """
+    parsed = _parse(overrides)
+    _check_one_study(parsed)
+    return [
+        item
+        for item, override in zip(overrides, parsed, strict=True)
+        if not override.is_sweep_override()
+    ]
 
 
 def from_hydra(composed: DictConfig) -> Config:
@@ -109,6 +131,14 @@ def from_hydra(composed: DictConfig) -> Config:
     return validate(config)
 
 
+def _study_sweeps(overrides: Sequence[str]) -> dict[str, str]:
+    """Return what the chosen study sweeps and the command line does not set."""
+    composed = _compose(fixed_overrides(overrides), with_hydra=True)
+    given = {override.key_or_group for override in _parse(overrides)}
+    params = composed.hydra.sweeper.params or {}
+    return {str(key): str(value) for key, value in params.items() if key not in given}
+
+
 def _compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
     register(overrides)
     try:
@@ -129,6 +159,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 
 def _check_names(overrides: Sequence[Override]) -> None:
     """Raise UserError, with the nearest right name, for a group, option or key there is not."""
+    _check_one_study(overrides)
     groups = _groups()
     for override in overrides:
         key = override.key_or_group
@@ -157,6 +188,16 @@ def _check_choice(override: Override, options: list[str]) -> None:
     kind = {"attention": "attention plugin", "position": "position plugin", "sweep": "study"}
     if name not in options:
         raise unknown(kind.get(group, f"choice of {group}"), name, options)
+
+
+def _check_one_study(overrides: Sequence[Override]) -> None:
+    chosen = [override for override in overrides if override.key_or_group == "sweep"]
+    if len(chosen) > 1 or any(override.is_sweep_override() for override in chosen):
+        given = " ".join(str(override.input_line) for override in chosen)
+        raise UserError(
+            f"'{given}': a command has one study, whose settings and runs are its own; call it "
+            f"once for each: +sweep=NAME"
+        )
 
 
 def _check_plugin_options(overrides: Sequence[str]) -> None:

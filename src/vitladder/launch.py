@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from rich import box
@@ -14,30 +14,20 @@ from rich.console import Console
 from rich.table import Table
 
 from vitladder.compose import (
-    CONFIG_MODULE,
+    check_is_one_run,
     compose_config,
     compose_jobs,
     fixed_overrides,
     lists_its_runs,
-    register,
 )
 from vitladder.compute.plan import Plan, plan
-from vitladder.config import Config, DataShape
 from vitladder.data.augment import check as check_augment
 from vitladder.data.cache import prepare
 from vitladder.errors import UserError
+from vitladder.hand_over import Planned, hand_over
 from vitladder.runs.invocation import clear_stop, invoked
-from vitladder.runs.sweep import Place, invoked_places, print_summary
-from vitladder.train.task import place_of, resolved, task
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One run of a command before it starts."""
-
-    config: Config
-    data: DataShape
-    place: Place
+from vitladder.runs.sweep import invoked_places, print_summary
+from vitladder.train.task import place_of, resolved
 
 
 def launch(arguments: Sequence[str]) -> int:
@@ -47,25 +37,22 @@ def launch(arguments: Sequence[str]) -> int:
     """
     multirun, overrides = _split(arguments, "train")
     listed = not multirun or lists_its_runs(overrides)
-    if multirun:
-        jobs = compose_jobs(overrides) if listed else [fixed_overrides(overrides)]
-    else:
-        jobs = [overrides]
-    runs = planned(jobs)
+    runs = planned(_jobs("train", overrides, multirun) if listed else [fixed_overrides(overrides)])
     waiting = [run for run in runs if run.place.finished() is None]
     places = [run.place for run in runs]
+    each_had_its_turn = True
     if waiting or not listed:
         _check(waiting)
         command = shlex.join(["vitladder", "train", *arguments])
         with invoked(command, multirun=multirun) as invocation:
             try:
-                _run_hydra(arguments)
+                each_had_its_turn = hand_over(arguments, waiting if listed else [], invocation)
             finally:
                 for folder in {place.study_folder for place in places}:
                     clear_stop(folder, invocation)
         if not listed:
             places = invoked_places(places[0].outputs, places[0].study, invocation)
-    return print_summary(places)
+    return print_summary(places) or int(not each_had_its_turn)
 
 
 def show_plan(arguments: Sequence[str]) -> int:
@@ -74,7 +61,7 @@ def show_plan(arguments: Sequence[str]) -> int:
     multirun, overrides = _split([a for a in arguments if a != "--json"], "plan")
     if multirun and not lists_its_runs(overrides):
         raise UserError("plan: a sweeper that searches chooses its runs while it trains them")
-    runs = planned(compose_jobs(overrides) if multirun else [overrides])
+    runs = planned(_jobs("plan", overrides, multirun))
     plans = [(run, plan(run.config, run.data)) for run in runs]
     if as_json:
         print(json.dumps(_plan_data(plans), indent=1, allow_nan=False))
@@ -89,7 +76,7 @@ def planned(jobs: Sequence[Sequence[str]]) -> list[Planned]:
     runs: dict[Path, Planned] = {}
     for job in jobs:
         config, data = resolved(compose_config(job))
-        run = Planned(config, data, place_of(config))
+        run = Planned(job, config, data, place_of(config))
         runs.setdefault(run.place.folder, run)
     return list(runs.values())
 
@@ -119,17 +106,12 @@ def _prepare(runs: Sequence[Planned]) -> None:
         prepare(run.config.data, image_size=size, channels=channels, folder=run.place.cache)
 
 
-def _run_hydra(arguments: Sequence[str]) -> None:
-    """Hand over to Hydra, whose sweepers and launchers call `task` for every run."""
-    import hydra
-
-    register(arguments)
-    before = sys.argv
-    sys.argv = ["vitladder", *arguments]
-    try:
-        hydra.main(f"pkg://{CONFIG_MODULE}", "config", version_base="1.3")(task)()
-    finally:
-        sys.argv = before
+def _jobs(command: str, overrides: Sequence[str], multirun: bool) -> Sequence[Sequence[str]]:
+    """Return the overrides of every run; UserError for a study of several without -m."""
+    if multirun:
+        return compose_jobs(overrides)
+    check_is_one_run(overrides, command)
+    return [overrides]
 
 
 def _split(arguments: Sequence[str], command: str) -> tuple[bool, list[str]]:

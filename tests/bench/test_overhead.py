@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vitladder.bench.between_runs import measure_between_runs
 from vitladder.bench.overhead import Overhead, measure_overhead
 
 
@@ -17,3 +18,10 @@ def test_both_loops_are_timed_in_turn() -> None:
 
 def test_the_ratio_is_the_median_over_rounds() -> None:
     assert Overhead(bare_ms=[10, 10, 10], ours_ms=[11, 10, 30]).ratio == pytest.approx(1.1)
+
+
+@pytest.mark.slow
+def test_what_lies_between_runs_is_measured_without_the_start() -> None:
+    measured = measure_between_runs("csv", few=1, many=3)
+    assert measured.seconds > 0
+    assert "from one run of a multirun to the next" in str(measured)

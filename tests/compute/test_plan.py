@@ -67,6 +67,23 @@ def test_the_ladder_chooses_a_size_near_the_one_aimed_at(relative: float, flops:
     assert config.model.width % 4 == 0
 
 
+@pytest.mark.parametrize(
+    "length", ["compute.steps=1e30", "compute.images=1e30", "compute.flops=1e99"]
+)
+def test_more_steps_than_seeds_is_refused(length: str) -> None:
+    with pytest.raises(UserError, match=r"compute\.\w+=1e\+\d+ makes .* steps; a run has at most"):
+        planned(length)
+    assert planned("compute.steps=4294967295").steps == 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    "setting", ["exponent=1000", "exponent=-1000", "n_params=1e30", "flops=1e300"]
+)
+def test_a_ladder_that_aims_at_no_model_is_refused(setting: str) -> None:
+    with pytest.raises(UserError, match=r"aims at \S+ parameters"):
+        resolved("ladder.relative=1", f"ladder.{setting}")
+
+
 def test_the_ladder_needs_a_budget_in_flops() -> None:
     with pytest.raises(UserError, match=r"ladder\.relative sizes the model to a budget"):
         resolved("ladder.relative=1", "compute.steps=5")

@@ -18,6 +18,8 @@ from vitladder.errors import UserError
 
 CROP_FLIP = AugmentConfig(crop=2, flip=True, randaugment=0, mixup=0.0, cutmix=0.0)
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def pictures(count: int, size: int = 6, channels: int = 3) -> np.ndarray:
     shape = (count, channels, size, size)

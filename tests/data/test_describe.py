@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from sample_data import data_config, image_bytes, random_pixels, sample_folder, sample_parquet
+from sample_data import (
+    data_config,
+    image_bytes,
+    random_pixels,
+    sample_folder,
+    sample_image,
+    sample_parquet,
+)
 from sample_data import write_parquet as write
 
 from vitladder.config import DataShape
@@ -86,7 +93,7 @@ def test_a_described_set_is_remembered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["parquet", "imagefolder"])
 def test_a_set_that_changes_is_described_anew(name: str, tmp_path: Path) -> None:
-    for count in (30, 40):
+    for count in (6, 8):
         if name == "parquet":
             sample_parquet(tmp_path, train=count)
         else:
@@ -128,7 +135,7 @@ def test_digits_refuse_what_they_do_not_have() -> None:
 
 
 def test_columns_of_every_file_are_checked(tmp_path: Path) -> None:
-    raw = [image_bytes(random_pixels(0))] * 2
+    raw = [sample_image(0)] * 2
     write(tmp_path / "train.parquet", raw, [0, 1])
     write(tmp_path / "test.parquet", raw, pa.array([0, 1]), columns=("image", "other"))
     with pytest.raises(UserError, match=r"test.parquet has no column 'label'"):

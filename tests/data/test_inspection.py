@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_data import data_config, image_bytes, random_pixels, sample_folder, sample_parquet
+from sample_data import data_config, image_bytes, sample_folder, sample_images, sample_parquet
 from sample_data import write_parquet as write
 
 from vitladder.data.cache import prepare
@@ -26,7 +26,7 @@ def test_a_source_is_what_lies_there(tmp_path: Path) -> None:
 
 
 def test_an_inspection_counts_splits_classes_sizes_and_modes(tmp_path: Path) -> None:
-    images = [image_bytes(random_pixels(i)) for i in range(9)]
+    images = sample_images(9)
     images.append(image_bytes(np.zeros((4, 12), dtype=np.uint8)))
     write(tmp_path / "set" / "train.parquet", images, ["cat", "dog"] * 5)
     write(tmp_path / "set" / "test.parquet", images[:4], ["cat", "dog"] * 2)

@@ -43,7 +43,14 @@ def test_grey_fills_three_channels_when_the_data_set_is_colour() -> None:
 
 def test_colour_becomes_bt601_luma_when_the_data_set_is_grey() -> None:
     luma = COLOURS @ [0.299, 0.587, 0.114]
-    assert np.abs(pixels(image_bytes(COLOURS), channels=1)[0] - luma).max() <= 0.51
+    raw = image_bytes(COLOURS)
+    found = decode(raw, "here", image_size=SIZE, channels=1, drop_colours=True)
+    assert np.abs(found[0] - luma).max() <= 0.51
+
+
+def test_colour_does_not_become_grey_unasked() -> None:
+    with pytest.raises(UserError, match=r"^here has colours, .*; set model\.channels=3, or store"):
+        pixels(image_bytes(COLOURS), channels=1)
 
 
 def test_one_bit_becomes_black_and_white() -> None:
@@ -117,14 +124,21 @@ def test_big_endian_sixteen_bits_keep_their_high_byte_too() -> None:
     assert np.array_equal(pixels(image_bytes(big, "TIFF"), channels=1)[0], GREY)
 
 
-def test_thirty_two_bit_grey_is_read_as_sixteen_bits_and_clipped() -> None:
-    deep = GREY.astype(np.int32) << 8
-    deep[0, 0] = 1_000_000
-    deep[0, 1] = -5
-    result = pixels(image_bytes(Image.fromarray(deep), "TIFF"), channels=1)[0]
-    assert result[0, 0] == 255
-    assert result[0, 1] == 0
-    assert np.array_equal(result[1:], GREY[1:])
+def test_sixteen_bits_of_a_pgm_keep_their_high_byte_too() -> None:
+    deep = (GREY.astype(">u2") << 8) | 77
+    raw = b"P5 %d %d 65535\n" % (SIZE, SIZE) + deep.astype(">u2").tobytes()
+    assert Image.open(io.BytesIO(raw)).mode == "I"
+    assert np.array_equal(pixels(raw, channels=1)[0], GREY)
+
+
+@pytest.mark.parametrize("highest", [252, 65_535, 1_000_000])
+def test_thirty_two_bit_grey_is_refused_whatever_its_values(highest: int) -> None:
+    deep = np.linspace(0, highest, SIZE * SIZE).astype(np.int32).reshape(SIZE, SIZE)
+    raw = image_bytes(Image.fromarray(deep), "TIFF")
+    assert Image.open(io.BytesIO(raw)).mode == "I"
+    with pytest.raises(UserError, match=r"^here: mode I has no agreed range") as caught:
+        pixels(raw, channels=1)
+    assert "\n" not in str(caught.value)
 
 
 def test_cmyk_becomes_rgb() -> None:

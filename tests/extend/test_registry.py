@@ -63,6 +63,14 @@ def test_two_plugins_with_one_name_are_an_error(local: Path) -> None:
         registry.discover("attention")
 
 
+def test_copies_of_the_packages_plugins_in_the_working_folder_are_no_clash(local: Path) -> None:
+    for own in registry.discover("attention").values():
+        (local / own.file.name).write_bytes(own.file.read_bytes())
+    assert registry.find("attention", "naive").origin == "vitladder"
+    (local / "mine.py").write_text(KERNEL)
+    assert registry.find("attention", "mine").origin == "./plugins"
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vitladder.cli import main
 from vitladder.errors import UserError
 from vitladder.laws.describe import describe_fit
-from vitladder.laws.fit import fit_study, unfitted_study
+from vitladder.laws.fit import fit_or_reasons, fit_study, unfitted_study
 from vitladder.laws.forms import ParametricLaw
 from vitladder.laws.study import points, read_records
+from vitladder.report.page import write_page
 
 LAW = ParametricLaw(E=0.3, A=60.0, B=900.0, alpha=0.5, beta=0.55)
 FLOPS_PER_PARAM_IMAGE = 96.0
@@ -21,17 +23,21 @@ BUDGETS = (1e10, 3e10, 1e11, 3e11)
 
 
 def write_run(folder: Path, key: str, **changes: Any) -> None:
-    """One record.json; `changes` replaces n_params, images, flops, target, loss or status."""
+    """One record.json; `changes` replaces numbers, the status, the attention or the data."""
     run = {"n_params": 4000, "images": 26000, "flops": 1e10, "target": 1e10, "loss": 1.0}
-    run |= {"status": "complete"} | changes
+    run |= {"status": "complete", "attention": "sdpa", "data": "0a1b"} | changes
     record = {
         "schema": 1,
         "run_key": key,
         "study": "demo",
         "status": run["status"],
-        "config": {"model": {"width": 16, "depth": 1, "heads": 1, "patch": 2}},
+        "config": {
+            "model": {"width": 16, "depth": 1, "heads": 1, "patch": 2},
+            "attention": {"name": run["attention"]},
+        },
         "plan": {"n_params": run["n_params"], "flops": run["flops"], "flops_target": run["target"]},
         "results": {"images": run["images"], "val_loss": run["loss"]},
+        "environment": {"data": run["data"]},
     }
     (folder / key).mkdir(parents=True)
     (folder / key / "record.json").write_text(json.dumps(record))
@@ -83,15 +89,11 @@ def test_minima_lie_where_the_law_has_its_optimum(tmp_path: Path) -> None:
         assert minimum["loss"] == pytest.approx(LAW.loss(best, images)[0], rel=0.01)
 
 
-def test_noise_gives_intervals_that_hold_the_estimate(tmp_path: Path) -> None:
-    fit = fit_study(write_study(tmp_path, noise=0.01), bootstrap=60)
-    law, isoflop = fit["laws"]["parametric"], fit["laws"]["isoflop"]
-    assert set(law["ci95"]) == {"E", "A", "B", "alpha", "beta", "a", "b"}
-    for name in ("alpha", "beta"):
-        low, high = law["ci95"][name]
-        assert low < law["params"][name] < high
-    assert isoflop["ci95"]["a"][0] < isoflop["a"] < isoflop["ci95"]["a"][1]
-    assert isoflop["ci95"]["b"][0] < LAW.b < isoflop["ci95"]["b"][1]
+def test_noise_gives_intervals_and_a_held_out_error(tmp_path: Path) -> None:
+    fit = fit_study(write_study(tmp_path, noise=0.01), bootstrap=20)
+    laws = fit["laws"]
+    assert set(laws["parametric"]["ci95"]) == {"E", "A", "B", "alpha", "beta", "a", "b"}
+    assert set(laws["isoflop"]["ci95"]) == {"a", "b"}
     assert 0 < fit["held_out"]["log_rmse"] < 0.05
     assert abs(fit["held_out"]["bias"]) <= fit["held_out"]["log_rmse"]
 
@@ -109,11 +111,18 @@ def test_the_answer_is_strict_json(tmp_path: Path) -> None:
 
 
 def test_an_interval_says_how_many_draws_hold_the_same_budgets(tmp_path: Path) -> None:
-    fit = fit_study(write_study(tmp_path, noise=0.01), bootstrap=40)
+    fit = fit_study(write_study(tmp_path, noise=0.1), bootstrap=40)
     resamples = fit["laws"]["isoflop"]["resamples"]
     assert resamples["drawn"] == 40
     assert 0 < resamples["same_budgets"] < resamples["used"]
     assert f"{resamples['same_budgets']} of {resamples['used']} draws" in describe_fit(fit)
+
+
+def test_a_law_without_an_interval_says_why(tmp_path: Path) -> None:
+    fit = fit_study(write_study(tmp_path, spread=(0.5, 1, 2)), bootstrap=20)
+    assert fit["laws"]["isoflop"]["a"] is not None
+    assert fit["laws"]["isoflop"]["ci95"] is None
+    assert "nothing tells their noise" in fit["reasons"]["isoflop_ci95"]
 
 
 def test_minima_through_three_sizes_are_named(tmp_path: Path) -> None:
@@ -178,7 +187,7 @@ def test_the_description_states_its_convention(tmp_path: Path) -> None:
 def test_no_complete_run_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     for key in ("a", "b", "c"):
         write_run(tmp_path, key, status="failed", loss=None)
-    with pytest.raises(UserError, match=r"no complete run yet \(3 failed\); run `vitladder train"):
+    with pytest.raises(UserError, match=r"no run is complete \(3 failed\); run `vitladder train"):
         fit_study(tmp_path)
     fit = unfitted_study(tmp_path)
     assert fit["excluded"]["failed"] == 3
@@ -190,6 +199,11 @@ def test_a_folder_that_is_not_there_or_empty_is_a_user_error(tmp_path: Path) -> 
         read_records(tmp_path / "nowhere")
     with pytest.raises(UserError, match="holds no run"):
         read_records(tmp_path)
+
+
+def test_a_folder_without_a_name_gets_a_command_that_works(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no run .* `vitladder train -m \+sweep=demo`"):
+        read_records(Path())
 
 
 def test_hidden_folders_and_folders_without_a_record_are_skipped(tmp_path: Path) -> None:
@@ -205,3 +219,61 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a record of vitladder") as error:
         read_records(tmp_path)
     assert str(tmp_path / "bad" / "record.json") in str(error.value)
+
+
+def write_mixed(folder: Path) -> Path:
+    """Two attention kernels with two seeds each, as the study `kernels` has them."""
+    for number, attention in enumerate(("naive", "sdpa", "naive", "sdpa")):
+        write_run(folder, f"run{number}", attention=attention, loss=1.0 + number / 100)
+    return folder
+
+
+def test_runs_with_other_settings_share_no_law(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"attention\.name \(naive in 2 runs, sdpa in 2 runs\)"
+    ) as no:
+        fit_study(write_mixed(tmp_path))
+    assert str(no.value).endswith("put them in different studies, with study=NAME")
+    assert "\n" not in str(no.value)
+
+
+def test_runs_of_other_data_share_no_law(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    write_run(tmp_path, "other", data="2c3d")
+    with pytest.raises(
+        UserError, match=r"environment\.data \(0a1b in 20 runs, 2c3d in run other\)"
+    ):
+        fit_study(tmp_path)
+
+
+def test_runs_that_no_law_sees_may_have_other_settings(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    write_run(tmp_path, "failed", attention="naive", status="failed")
+    write_run(tmp_path, "no-loss", attention="naive", loss=None)
+    assert fit_study(tmp_path, bootstrap=0)["runs"] == 20
+
+
+def test_the_command_refuses_a_mixed_study_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", str(write_mixed(tmp_path))]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 1
+    assert "attention.name" in told.err
+
+
+def test_a_mixed_study_has_a_page_that_says_why_it_has_no_law(tmp_path: Path) -> None:
+    fit = fit_or_reasons(write_mixed(tmp_path))
+    assert fit["runs"] == 4
+    assert fit["laws"] == {"parametric": None, "isoflop": None}
+    assert "attention.name" in describe_fit(fit)
+    page = write_page(tmp_path, fit, command="vitladder report").read_text(encoding="utf-8")
+    said = "no law can be fitted: one law is over size, compute and seed alone, and these runs"
+    assert said in page
+    assert page.count("<td>complete</td>") == 4
+
+
+def test_what_a_page_shows_is_the_law_where_there_is_one(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    assert fit_or_reasons(tmp_path, bootstrap=0) == fit_study(tmp_path, bootstrap=0)

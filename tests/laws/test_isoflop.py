@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitladder.laws.bootstrap import isoflop_intervals
 from vitladder.laws.isoflop import find_minima, find_minimum, fit_power_law, size_and_data_laws
 from vitladder.laws.study import RunPoint, budgets
 
@@ -122,23 +121,3 @@ def test_power_laws_use_interior_minima_only() -> None:
 
 def test_one_minimum_gives_no_power_law() -> None:
     assert fit_power_law(np.array([1e10]), np.array([1e3])) is None
-
-
-def test_intervals_need_enough_draws_that_gave_a_law() -> None:
-    three_sizes = [r for c in (1e10, 1e12) for r in curve(c**0.5, c, (0.5, 1, 2))]
-    few = isoflop_intervals(three_sizes, 50, seed=0)
-    assert few.ci95 is None
-    assert few.used < 25
-    assert isoflop_intervals(three_sizes, 0, seed=0).ci95 is None
-
-
-def test_draws_that_lose_a_budget_are_used_and_counted() -> None:
-    sure = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
-    runs = [r for c in (1e10, 1e11) for _ in range(9) for r in curve(c**0.5, c, sure)]
-    one_lost_often = [*runs, *curve(1e6, 1e12, (0.5, 1, 2))]
-    kept = isoflop_intervals(runs, 40, seed=0)
-    assert (kept.used, kept.same_budgets) == (40, 40)
-    mixed = isoflop_intervals(one_lost_often, 40, seed=0)
-    assert mixed.used == 40
-    assert 0 < (mixed.same_budgets or 0) < 20
-    assert mixed.ci95 is not None

@@ -44,3 +44,15 @@ def test_measured_losses_are_off_by_their_ratio_to_the_predicted(ratio: float) -
     assert found
     assert float(found[1]) == pytest.approx(100 * abs(ratio - 1), abs=0.051)
     assert ratio == 1 or found[2] == ("higher" if ratio > 1 else "lower")
+
+
+def test_one_reason_for_everything_is_said_once() -> None:
+    why = "these runs differ in attention.name"
+    fit = {
+        "laws": {"parametric": None, "isoflop": None},
+        "reasons": dict.fromkeys(("parametric", "isoflop", "held_out"), why),
+        "held_out": None,
+    }
+    assert answer([RUN], fit) == [
+        f"From one complete run at 10¹⁰ FLOPs, no law can be fitted: {why}."
+    ]

@@ -23,6 +23,8 @@ from vitladder.runs.record import Results
 from vitladder.runs.tracking import NoTracker, Tracker
 from vitladder.train.checkpoint import FILE
 from vitladder.train.fit import Outcome, Surroundings, fit
+from vitladder.train.optimizer import learning_rate
+from vitladder.train.schedule import factor
 
 SETTINGS = [
     *["model=micro-8", "model.depth=2", "model.drop_path=0.3", "position=learned"],
@@ -132,10 +134,24 @@ def test_rows_hold_the_rate_that_the_step_was_made_with(
     run: tuple[Config, DataShape, Prepared],
 ) -> None:
     train(run, Path("run"), NoTracker())
-    rates = [float(row["lr"]) for row in rows(Path("run"))]
-    assert max(rates) == rates[0]
-    assert min(rates) > 0
-    assert len(set(rates)) == len(rates) - 1 or len(set(rates)) == len(rates)
+    config = run[0]
+    highest = learning_rate(config.optim, config.model.width, config.model.depth)
+    steps = int(config.compute.steps or 0)
+    expected = [highest * factor(config.schedule, step, steps) for step in range(steps)]
+    assert [float(row["lr"]) for row in rows(Path("run"))] == pytest.approx(expected, rel=1e-12)
+
+
+def test_weights_that_blow_up_at_the_last_update_are_a_diverged_run(
+    run: tuple[Config, DataShape, Prepared],
+) -> None:
+    config, shape, prepared = run
+    wild = replace(config, optim=replace(config.optim, name="sgd", lr=1e30))
+    wild = replace(wild, compute=replace(wild.compute, steps=1))
+    outcome = train((wild, shape, prepared), Path("wild"), NoTracker())
+    assert outcome.status == "diverged"
+    assert outcome.error is not None
+    assert "the held-out loss is nan at step 1" in outcome.error
+    assert outcome.results.train_loss is not None
 
 
 @pytest.mark.slow

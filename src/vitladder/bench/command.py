@@ -14,10 +14,16 @@ def bench(*, machine: bool, overhead: bool, data: str | None) -> str:
     if machine:
         return _machine()
     if overhead:
-        from vitladder.bench.overhead import measure_overhead
-
-        return str(measure_overhead())
+        return _overhead()
     return _data(str(data))
+
+
+def _overhead() -> str:
+    from vitladder.bench.between_runs import measure_between_runs
+    from vitladder.bench.overhead import measure_overhead
+
+    between = [measure_between_runs(logger) for logger in ("csv", "wandb")]
+    return "\n".join(str(measured) for measured in (measure_overhead(), *between))
 
 
 def _machine() -> str:

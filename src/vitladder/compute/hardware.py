@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 # Dense tensor-core peaks in FLOP/s, no sparsity: NVIDIA data sheets of A100 (2021), H100 SXM and
-# PCIe (2023), H200 (2024), L4, L40S (2023), B200 (2024), V100 (2017), RTX 4090 (Ada white paper).
+# PCIe (2023), H200 (2024), L4, L40S (2023), B200 (2024), RTX 4090 (Ada white paper).
 _KNOWN: dict[str, dict[str, float]] = {
     "A100": {"fp32": 19.5e12, "bf16": 312e12},
     "H100 PCIe": {"fp32": 51e12, "bf16": 756e12},
@@ -22,6 +23,8 @@ _KNOWN: dict[str, dict[str, float]] = {
     "L4": {"fp32": 30.3e12, "bf16": 121e12},
     "RTX 4090": {"fp32": 82.6e12, "bf16": 165e12},
 }
+# Words that make another device of a name: cut-down, mobile, or one slice of the card.
+_OTHER_DEVICE = {"nvl", "laptop", "mobile", "max", "d", "mig"}
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,20 @@ class MachineProfile:
 
 def known_peak(device_name: str, precision: str) -> float | None:
     """Return the dense peak of a known accelerator in FLOP/s, or None."""
+    words = _words(device_name)
     for name in sorted(_KNOWN, key=len, reverse=True):
-        if name.lower() in device_name.lower():
+        listed = _words(name)
+        if _stands_in(listed, words) and not _OTHER_DEVICE & (set(words) - set(listed)):
             return _KNOWN[name].get(precision)
     return None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())
+
+
+def _stands_in(part: list[str], whole: list[str]) -> bool:
+    return any(part == whole[i : i + len(part)] for i in range(len(whole)))
 
 
 def measured_peak(machine: str, precision: str, threads: int) -> float | None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from vitladder.compute.flops import Shape, forward_flops, parameters, shape_of
 from vitladder.compute.size import sized
-from vitladder.config import Config, DataShape, validate
+from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.extend import registry
+from vitladder.extend.position import PositionEncoding
+from vitladder.validation import LARGEST_STEPS, validate
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,9 @@ def resolve(config: Config, data: DataShape) -> Config:
             f"model.classes={model.classes} is fewer than the {data.classes} classes of the data"
         )
     if config.ladder.relative is not None and config.compute.flops is not None:
+        encoding = _encoding(config)
         model = sized(
-            model,
-            config.ladder,
-            config.compute.flops,
-            lambda shape: position_params(config, shape),
+            model, config.ladder, config.compute.flops, lambda shape: _learned(encoding, shape)
         )
     model = replace(model, heads=shape_of(model).heads)
     attention = _all_options("attention", config.attention)
@@ -84,11 +84,19 @@ def plan(config: Config, data: DataShape) -> Plan:
 
 
 def position_params(config: Config, shape: Shape) -> int:
-    """Return how many parameters the position encoding learns, counted on the meta device."""
+    """Return how many parameters the position encoding learns."""
+    return _learned(_encoding(config), shape)
+
+
+def _encoding(config: Config) -> PositionEncoding:
+    options = {key: value for key, value in config.position.items() if key != "name"}
+    return registry.load("position", config.position["name"], **options)
+
+
+def _learned(encoding: PositionEncoding, shape: Shape) -> int:
+    """Count on the meta device, so that even the widest costs no memory."""
     import torch
 
-    options = {key: value for key, value in config.position.items() if key != "name"}
-    encoding = registry.load("position", config.position["name"], **options)
     with torch.device("meta"):
         return sum(table.numel() for table in encoding.parameters(shape.tokens).values())
 
@@ -101,9 +109,9 @@ def _all_options(kind: str, node: dict[str, Any]) -> dict[str, Any]:
 def _steps(config: Config, flops_per_image: int) -> int:
     batch, compute = config.data.batch_size, config.compute
     if compute.steps is not None:
-        return int(compute.steps)
+        return _at_most(int(compute.steps), f"compute.steps={compute.steps:g}")
     if compute.images is not None:
-        exact, given = compute.images / batch, f"compute.images={int(compute.images)}"
+        exact, given = compute.images / batch, f"compute.images={compute.images:.12g}"
         least = f"{batch} images"
     else:
         exact = (compute.flops or 0.0) / (flops_per_image * batch)
@@ -111,4 +119,10 @@ def _steps(config: Config, flops_per_image: int) -> int:
         least = f"{flops_per_image * batch:.3g} FLOPs"
     if exact < 0.5:
         raise UserError(f"{given} is less than one step of {least} (batch size {batch})")
-    return max(1, round(exact))
+    return _at_most(max(1, round(exact)), given)
+
+
+def _at_most(steps: int, given: str) -> int:
+    if steps > LARGEST_STEPS:
+        raise UserError(f"{given} makes {steps:.3g} steps; a run has at most {LARGEST_STEPS}")
+    return steps

@@ -14,10 +14,24 @@ _WIDEST = 16384
 
 
 def target_params(ladder: LadderConfig, flops: float) -> float:
-    """Return the N aimed at: relative x the power law of expected optima at this budget."""
+    """Return the N aimed at: relative x the power law of expected optima at this budget.
+
+    Raises UserError where that is not the size of any model.
+    """
     if ladder.relative is None:
         raise UserError("ladder.relative is not given, so there is no size to aim at")
-    target: float = ladder.relative * ladder.n_params * (flops / ladder.flops) ** ladder.exponent
+    aim = (
+        f"ladder.relative={ladder.relative:g} x ladder.n_params={ladder.n_params:g} x "
+        f"({flops:g} / ladder.flops={ladder.flops:g})**ladder.exponent={ladder.exponent:g}"
+    )
+    try:
+        target: float = (
+            ladder.relative * ladder.n_params * (flops / ladder.flops) ** ladder.exponent
+        )
+    except ArithmeticError:
+        target = math.inf
+    if not 1 <= target < math.inf:
+        raise UserError(f"{aim} aims at {target:g} parameters; no model has so few or so many")
     return target
 
 
@@ -30,7 +44,8 @@ def sized(
     """Return the model with the width and depth whose N is nearest to the target, in ratio.
 
     Widths are multiples of ladder.width_step; depth follows width: one layer for every
-    `aspect` of width, at least `min_depth`. Heads follow the width unless given.
+    `aspect` of width, at least `min_depth`. Heads follow the width unless given. Raises UserError
+    where no width fits the heads, or the widest has fewer parameters than the target.
     """
     target = target_params(ladder, flops)
     best: tuple[float, ModelConfig] | None = None
@@ -45,10 +60,13 @@ def sized(
         if best is None or distance < best[0]:
             best = (distance, candidate)
         if total > target:
-            break
-    if best is None:
+            return best[1]
+    if best is not None:
         raise UserError(
-            f"no width up to {_WIDEST} is a multiple of model.heads={model.heads} and of "
-            f"ladder.width_step={ladder.width_step}"
+            f"the ladder aims at {target:.3g} parameters, more than any of width {_WIDEST} has; "
+            f"lower ladder.relative, ladder.n_params or ladder.exponent"
         )
-    return best[1]
+    raise UserError(
+        f"no width up to {_WIDEST} is a multiple of model.heads={model.heads} and of "
+        f"ladder.width_step={ladder.width_step}"
+    )

@@ -11,7 +11,7 @@ import numpy as np
 
 from vitladder.config import DataConfig
 from vitladder.data.catalog import Catalog, read_catalog
-from vitladder.data.describe import differences
+from vitladder.data.describe import describe, differences
 from vitladder.data.fingerprint import data_fingerprint as data_fingerprint
 from vitladder.data.images import (
     Decoder,
@@ -25,7 +25,7 @@ from vitladder.data.sources import known_whole, read_source
 from vitladder.data.store import build, open_store
 from vitladder.data.streams import open_streams
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Part of every cache's name: another one when the same files become other pixels."""
 
 _SAMPLE: Final = 10_000
@@ -58,7 +58,7 @@ def prepare(config: DataConfig, *, image_size: int, channels: int, folder: Path)
     The cache lies in data.cache, or in `folder` when that is null. Needs no torch unless
     Hugging Face streams or a hub are read. Raises UserError for data that cannot be used.
     """
-    decoder = Decoder(image_size, channels)
+    decoder = Decoder(image_size, channels, drop_colours=_grey_asked(config, channels))
     if config.streaming:
         return _streamed(config, decoder)
     catalog = read_catalog(config)
@@ -67,11 +67,22 @@ def prepare(config: DataConfig, *, image_size: int, channels: int, folder: Path)
         return _uncached(catalog, config, decoder, _folder(config, folder))
     if not cache.exists():
         source = read_source(catalog, config)
-        notes = (*source.notes, *differences(config))
+        notes = (*source.notes, *_image_notes(config, channels))
         mark = data_fingerprint(config)
         build(cache, source, decoder, lambda train: _about(train, source.classes, mark, notes))
     train, val, about = open_store(cache)
     return _prepared(train, val, about, decoder)
+
+
+def _grey_asked(config: DataConfig, channels: int) -> bool:
+    """Return whether a set known to have colours shall be grey: unasked, it would be RGB."""
+    return channels == 1 and describe(config).channels == 3
+
+
+def _image_notes(config: DataConfig, channels: int) -> tuple[str, ...]:
+    """Return a sentence for each thing that is done to images of some kinds only."""
+    grey = "images with colours are made grey, as model.channels=1 asks"
+    return (*differences(config), *((grey,) if _grey_asked(config, channels) else ()))
 
 
 def place(
@@ -106,7 +117,7 @@ def _uncached(catalog: Catalog, config: DataConfig, decoder: Decoder, folder: Pa
         f"not cached: {size:.3g} GiB decoded exceed data.cache_gib={config.cache_gib:g}; "
         f"images are decoded again in every epoch"
     )
-    notes = (*source.notes, *differences(config), note)
+    notes = (*source.notes, *_image_notes(config, decoder.channels), note)
     about = _about(train, source.classes, data_fingerprint(config), notes)
     return _prepared(train, val, about, decoder)
 
@@ -115,7 +126,7 @@ def _streamed(config: DataConfig, decoder: Decoder) -> Prepared:
     streams = open_streams(config)
     train = StreamedImages(streams.train, decoder)
     val = StreamedImages(streams.val, decoder)
-    notes = (*streams.notes, *differences(config))
+    notes = (*streams.notes, *_image_notes(config, decoder.channels))
     about = _about(train, streams.classes, streams.fingerprint, notes)
     return _prepared(train, val, about, decoder)
 

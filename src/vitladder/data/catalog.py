@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -13,12 +12,11 @@ import pyarrow as pa
 
 from vitladder.config import DataConfig
 from vitladder.data.columns import class_names, find_columns, plain_labels
+from vitladder.data.folders import files_by_split, hidden
 from vitladder.data.parquet import ParquetRows, read_schema
 from vitladder.data.rows import DigitRows, FileRows, ImageRows, TableRows
-from vitladder.data.splits import SPLIT_NAMES, TRAIN_NAMES, by_split, choose
+from vitladder.data.splits import by_split, choose
 from vitladder.errors import UserError
-
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -88,22 +86,14 @@ _EXPECTED = {
 
 def _parquet(config: DataConfig) -> Catalog:
     path = local_path(config)
-    root = path.parent if path.is_file() else path
-    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
-    relative = [file for file in (file.relative_to(root) for file in files) if not _hidden(file)]
-    if not relative:
-        raise UserError(f"{path} holds no parquet files (*.parquet)")
-    splits = {"train": relative} if path.is_file() else by_split(relative)
+    root, splits = _parquet_files(path)
     train, val = choose(list(splits), config, str(path))
+    files = [file for names in splits.values() for file in names]
     schemas, counts = {}, {}
-    for file in [file for names in splits.values() for file in names]:
+    for file in files:
         schemas[file], counts[file] = read_schema(root / file, str(file))
     used = [file for split in (train, val) if split is not None for file in splits[split]]
-    image, label = find_columns(
-        schemas[used[0]], str(used[0]), config.image_column, config.label_column
-    )
-    for file, schema in schemas.items():
-        find_columns(schema, str(file), image, label)
+    image, label = _shared_columns(schemas, used[0], config)
     rows = {
         split: ParquetRows(
             files=tuple(root / file for file in names),
@@ -124,6 +114,29 @@ def _parquet(config: DataConfig) -> Catalog:
     )
 
 
+def _parquet_files(path: Path) -> tuple[Path, dict[str, list[PurePath]]]:
+    """Return the folder of the files, and the files of each split relative to it."""
+    root = path.parent if path.is_file() else path
+    found = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    relative = [file.relative_to(root) for file in found]
+    files = [file for file in relative if not hidden(file)]
+    if not files:
+        raise UserError(f"{path} holds no parquet files (*.parquet)")
+    return root, {"train": list[PurePath](files)} if path.is_file() else by_split(files)
+
+
+def _shared_columns(
+    schemas: Mapping[PurePath, pa.Schema], first: PurePath, config: DataConfig
+) -> tuple[str, str]:
+    """Return the image and the label column of one file; UserError where another lacks them."""
+    image, label = find_columns(
+        schemas[first], str(first), config.image_column, config.label_column
+    )
+    for file, schema in schemas.items():
+        find_columns(schema, str(file), image, label)
+    return image, label
+
+
 def _shared_names(found: Mapping[str, tuple[str, ...] | None]) -> tuple[str, ...] | None:
     """Return the class names that all files or splits give; raises UserError when they differ."""
     first, names = next(iter(found.items()))
@@ -140,10 +153,7 @@ def _imagefolder(config: DataConfig) -> Catalog:
     root = local_path(config)
     if not root.is_dir():
         raise UserError(f"{root} is a file; data.path must name {_EXPECTED['imagefolder']}")
-    folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    divided = any(name.lower() in TRAIN_NAMES for name in folders)
-    bases = _split_folders(root, folders) if divided else {"train": root}
-    found = {split: _class_files(base, root) for split, base in bases.items()}
+    found = files_by_split(root, config.train_split)
     if not any(found.values()):
         raise UserError(
             f"{root} holds no images in class folders; data.path must name "
@@ -167,38 +177,6 @@ def _imagefolder(config: DataConfig) -> Catalog:
         train=train,
         val=val,
     )
-
-
-def _split_folders(root: Path, folders: Sequence[str]) -> dict[str, Path]:
-    """Return the folder of each split, by its name in lower case."""
-    found: dict[str, Path] = {}
-    for name in [name for name in folders if name.lower() in SPLIT_NAMES]:
-        other = found.setdefault(name.lower(), root / name)
-        if other.name != name:
-            raise UserError(
-                f"{root} has two folders for the split '{name.lower()}' ({other.name}, {name}); "
-                f"rename one"
-            )
-    return found
-
-
-def _class_files(base: Path, root: Path) -> list[tuple[str, str]]:
-    """Return (file relative to root, class) of every image, class folder by class folder."""
-    files = []
-    for entry in sorted(base.iterdir()):
-        if entry.is_dir():
-            for folder, _, names in os.walk(entry):
-                inside = [Path(folder, name) for name in names]
-                files += [
-                    (file.relative_to(root).as_posix(), entry.name)
-                    for file in inside
-                    if file.suffix.lower() in IMAGE_SUFFIXES and not _hidden(file.relative_to(root))
-                ]
-    return sorted(files)
-
-
-def _hidden(file: PurePath) -> bool:
-    return any(part.startswith((".", "__")) for part in file.parts)
 
 
 def _hub(config: DataConfig) -> Catalog:

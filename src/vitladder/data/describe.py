@@ -7,10 +7,10 @@ from typing import Final
 
 from vitladder.config import DataConfig, DataShape
 from vitladder.data.catalog import read_catalog
-from vitladder.data.headers import part_headers, read_headers
+from vitladder.data.headers import part_headers, read_headers, with_late_colour
 from vitladder.data.remember import Remembered
 from vitladder.data.rows import DigitRows
-from vitladder.data.sources import read_source
+from vitladder.data.sources import known_whole, read_source
 from vitladder.data.splits import held_out_count
 from vitladder.data.streams import open_streams
 
@@ -20,7 +20,9 @@ _LOOKED_AT: Final = 200
 def describe(config: DataConfig) -> DataShape:
     """Return counts and shape: labels are read, and the headers of some hundred training images.
 
-    The size is their most frequent shorter side; one image with colours makes the set RGB.
+    The size is their most frequent shorter side. One image with colours makes the set RGB: where
+    those looked at are grey, all others are opened too, up to 1 GiB of files; of larger sets
+    `prepare` refuses an image with colours.
     Raises UserError, in one line, for data that is absent, unreadable, or no classification set.
     """
     return _described(config)[0]
@@ -36,8 +38,11 @@ def _describe(config: DataConfig) -> tuple[DataShape, tuple[str, ...]]:
         return _describe_digits(config), ()
     if config.name == "hub" and config.streaming:
         return _describe_stream(config)
-    source = read_source(read_catalog(config), config)
+    catalog = read_catalog(config)
+    source = read_source(catalog, config)
     seen = part_headers(source.train, _LOOKED_AT)
+    if known_whole(catalog):
+        seen = with_late_colour(seen, (source.train, source.val))
     shape = DataShape(
         train_images=len(source.train),
         val_images=len(source.val),

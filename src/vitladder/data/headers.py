@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vitladder.data.order import evenly_spaced
-from vitladder.data.pixels import Header, Raw, header
+from vitladder.data.pixels import Header, Raw, header, surely_grey
 from vitladder.data.sources import Part
 
 
@@ -60,6 +60,22 @@ class Headers:
             modes = ", ".join(f"{mode} {count}" for mode, count in self.modes.most_common())
             notes.append(f"images are of several modes ({modes} of {total} looked at)")
         return tuple(notes)
+
+
+def with_late_colour(seen: Headers, parts: Sequence[Part]) -> Headers:
+    """Return the headers, and where all are grey also that of the first image with colours.
+
+    For that all images of the parts are read, and not decoded.
+    """
+    if seen.channels == 3:
+        return seen
+    for part in parts:
+        names = (part.rows.where(int(row)) for row in part.indices)
+        for raw, name in zip(part.rows.scan(part.indices), names, strict=True):
+            found = None if surely_grey(raw) else header(raw, name)
+            if found is not None and found.channels == 3:
+                return Headers(seen.counts + Counter([found]))
+    return seen
 
 
 def read_headers(named: Iterable[tuple[Raw, str]]) -> Headers:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -27,28 +29,46 @@ Statistics = npt.NDArray[np.float32]
 _CHUNK: Final = 512
 
 
+def _usable_threads() -> int:
+    """Return how many cores this process may use, or torch's threads where these are fewer.
+
+    A run sets torch's threads to its `threads=` before it reads data; here torch is not imported
+    to ask, as describing and preparing do without.
+    """
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows cannot say
+        cores = os.cpu_count() or 1
+    torch = sys.modules.get("torch")
+    return cores if torch is None else min(cores, torch.get_num_threads())
+
+
 class Decoder:
     """Decodes batches of encoded images with one thread a core (Pillow works outside the GIL)."""
 
-    def __init__(self, image_size: int, channels: int) -> None:
+    def __init__(self, image_size: int, channels: int, *, drop_colours: bool = False) -> None:
         self.image_size = image_size
         self.channels = channels
-        self._cores = os.cpu_count() or 1
-        self._threads = ThreadPoolExecutor(self._cores, thread_name_prefix="decode")
+        self._drop_colours = drop_colours
+        self._count = _usable_threads()
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="decode")
 
     def __call__(self, named: Iterable[tuple[Raw, str]]) -> Pixels:
         """Return the images as uint8 [B, C, H, W]; each comes with its name for messages."""
         images = list(named)
         # A few images a task: for small ones a task costs as much as the decoding.
-        share = -(-len(images) // (4 * self._cores))
+        share = -(-len(images) // (4 * self._count))
         tasks = [images[start : start + share] for start in range(0, len(images), share)]
         return np.concatenate(list(self._threads.map(self._some, tasks)))
 
     def _some(self, named: list[tuple[Raw, str]]) -> Pixels:
-        size, channels = self.image_size, self.channels
-        return np.stack(
-            [decode(raw, where, image_size=size, channels=channels) for raw, where in named]
+        one = partial(
+            decode,
+            image_size=self.image_size,
+            channels=self.channels,
+            drop_colours=self._drop_colours,
         )
+        return np.stack([one(raw, where) for raw, where in named])
 
     def part(self, part: Part) -> Iterator[Pixels]:
         """Yield all images of a part in order, in chunks [at most 512, C, H, W]."""

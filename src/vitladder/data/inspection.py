@@ -13,8 +13,8 @@ from vitladder.config import DataConfig, DataShape
 from vitladder.data.cache import decoded_bytes, place
 from vitladder.data.catalog import read_catalog
 from vitladder.data.describe import describe
-from vitladder.data.headers import Headers, part_headers
-from vitladder.data.sources import Source, read_source
+from vitladder.data.headers import Headers, part_headers, with_late_colour
+from vitladder.data.sources import Source, known_whole, read_source
 from vitladder.errors import UserError
 
 _ALL: Final = 20_000
@@ -69,6 +69,8 @@ def inspect(config: DataConfig, folder: Path) -> Inspection:
     catalog = read_catalog(config)
     source = read_source(catalog, config)
     headers = _headers(source)
+    if known_whole(catalog):
+        headers = with_late_colour(headers, (source.train, source.val))
     cache = place(catalog, config, shape.image_size, shape.channels, folder)
     built = cache is not None and cache.exists()
     return Inspection(

@@ -15,8 +15,11 @@ Pixels = npt.NDArray[np.uint8]
 Raw = bytes | Pixels
 """An image as it is stored: the bytes of a file, or grey values [H, W]."""
 
-_SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-_GREY = ("1", "L", "LA", "La", *_SIXTEEN_BIT)
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+_SIXTEEN_BIT_AS_I = ("PNG", "PPM")
+"""Formats that store at most 16 bits: of them, mode I holds 0 to 65535, of others anything."""
+
+_GREY = ("1", "L", "LA", "La", "I", *_SIXTEEN_BIT)
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _TO_RGB = ("P", "CMYK", "YCbCr", "HSV", "RGBX", "1")
 
@@ -46,23 +49,41 @@ def header(raw: Raw, where: str) -> Header:
     return Header(image.width, image.height, image.mode)
 
 
-def decode(raw: Raw, where: str, *, image_size: int, channels: int) -> Pixels:
+def surely_grey(raw: Raw) -> bool:
+    """Return whether the first bytes say grey: all of an array, and of a PNG, and of no other."""
+    if isinstance(raw, np.ndarray):
+        return True
+    return raw[:8] == _PNG and raw[25:26] in _PNG_GREY
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_GREY = (b"\x00", b"\x04")
+"""The colour types of grey values, without and with alpha."""
+
+
+def decode(
+    raw: Raw, where: str, *, image_size: int, channels: int, drop_colours: bool = False
+) -> Pixels:
     """Return the image as uint8 [channels, image_size, image_size].
 
     The first frame is taken, turned upright by its EXIF orientation, laid on white where it is
     transparent, made grey (1 channel, ITU-R BT.601 luma) or RGB (3 channels), resized to a
     shorter side of image_size (antialiased bicubic) and cropped in the centre.
     Raises UserError naming `where` when the file is corrupt, truncated, huge or of a mode
-    without an agreed range.
+    without an agreed range, and when colours would become grey unless drop_colours says so.
     """
     image = _open(raw, where)
     try:
         upright = ImageOps.exif_transpose(image)
     except Exception as problem:  # decoders raise anything on bytes that are not what they claim
         raise _unreadable(where, problem) from problem
-    colours = _resize(_convert(upright, where, channels), image_size)
-    values = np.asarray(colours, dtype=np.uint8)
-    return values[None] if channels == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
+    eight_bits = _eight_bits(upright, image.format, where)
+    if channels == 3:
+        values = np.asarray(_resize(eight_bits.convert("RGB"), image_size), dtype=np.uint8)
+        return np.ascontiguousarray(values.transpose(2, 0, 1))
+    if not drop_colours:
+        _check_grey(eight_bits, where)
+    return np.asarray(_resize(eight_bits.convert("L"), image_size), dtype=np.uint8)[None]
 
 
 def _open(raw: Raw, where: str) -> Image.Image:
@@ -90,9 +111,10 @@ def _unreadable(where: str, problem: Exception) -> UserError:
     return UserError(f"{where}: not a readable image ({reason})")
 
 
-def _convert(image: Image.Image, where: str, channels: int) -> Image.Image:
+def _eight_bits(image: Image.Image, kind: str | None, where: str) -> Image.Image:
+    """Return the image of a file of this kind in mode L or RGB."""
     # First, as Pillow clips 16 bits to 8 when it adds the alpha of a transparent value.
-    if image.mode in _SIXTEEN_BIT:
+    if image.mode in _SIXTEEN_BIT or (image.mode == "I" and kind in _SIXTEEN_BIT_AS_I):
         image = _high_byte(image)
     elif image.mode in _WITH_ALPHA or "transparency" in image.info:
         image = _on_white(image)
@@ -101,9 +123,20 @@ def _convert(image: Image.Image, where: str, channels: int) -> Image.Image:
     if image.mode not in ("L", "RGB"):
         raise UserError(
             f"{where}: mode {image.mode} has no agreed range to make 8 bits of; "
-            f"store the images as 8-bit grey or RGB"
+            f"store the images as 8- or 16-bit grey, or as 8-bit RGB"
         )
-    return image.convert("L" if channels == 1 else "RGB")
+    return image
+
+
+def _check_grey(image: Image.Image, where: str) -> None:
+    """Raise UserError for an image with colours; grey values in RGB lose nothing as grey."""
+    if image.mode == "RGB":
+        red, green, blue = np.asarray(image).transpose(2, 0, 1)
+        if (red != green).any() or (green != blue).any():
+            raise UserError(
+                f"{where} has colours, which would be lost, as the images that were looked at are "
+                f"grey; set model.channels=3, or store this image in grey"
+            )
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -116,8 +149,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _high_byte(image: Image.Image) -> Image.Image:
     """Return 16-bit grey values (also as Pillow's 32-bit mode I) as their high byte."""
-    values = np.asarray(image).astype(np.int64)
-    return Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
+    return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
 
 
 def _resize(image: Image.Image, size: int) -> Image.Image:

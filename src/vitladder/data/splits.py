@@ -26,11 +26,20 @@ _HOLD_OUT_SEED = 0
 
 def split_of(name: str) -> str | None:
     """Return the split that a file or folder name stands for, in upper or lower case, or None."""
-    words = re.split(r"[-._ 0-9]+", name.lower())
+    words = _words(name)
     for split, keywords in _KEYWORDS.items():
         if any(keyword in words for keyword in keywords):
             return split
     return None
+
+
+def besides_split(name: str) -> tuple[str, ...]:
+    """Return the words of a name that stand for no split."""
+    return tuple(word for word in _words(name) if word and word not in SPLIT_NAMES)
+
+
+def _words(name: str) -> list[str]:
+    return re.split(r"[-._ 0-9]+", name.lower())
 
 
 def by_split(files: Sequence[PurePath]) -> dict[str, list[PurePath]]:
@@ -65,36 +74,54 @@ def choose(splits: Sequence[str], config: DataConfig, where: str) -> tuple[str, 
 
     Raises UserError for a split that does not exist, with those that do.
     """
+    train = _training_split(splits, config, where)
+    held_out = _stored_held_out(splits, train, config, where)
+    if held_out is None:
+        _check_can_hold_out(splits, config, where)
+    return train, held_out
+
+
+def _training_split(splits: Sequence[str], config: DataConfig, where: str) -> str:
     usual = [name for name in TRAIN_NAMES if name in splits]
-    train = config.train_split or (usual or list(splits))[0]
     if config.train_split is None and not usual and len(splits) > 1:
         raise UserError(
             f"{where} has no split 'train'; name one with data.train_split=... "
             f"(have: {', '.join(splits)})"
         )
+    train = config.train_split or (usual or list(splits))[0]
     if train not in splits:
         raise unknown(f"split in {where} called", train, splits)
+    return train
+
+
+def _stored_held_out(
+    splits: Sequence[str], train: str, config: DataConfig, where: str
+) -> str | None:
     held_out = config.val_split
-    if held_out is not None and held_out not in splits:
+    if held_out is None:
+        others = [name for name in HELD_OUT_NAMES if name in splits and name != train]
+        return others[0] if others else None
+    if held_out not in splits:
         raise unknown(f"split in {where} called", held_out, splits)
     if held_out == train:
         raise UserError(
             f"data.val_split={held_out} is the training split; held-out images must be others"
         )
-    if held_out is None:
-        others = [name for name in HELD_OUT_NAMES if name in splits and name != train]
-        held_out = others[0] if others else None
-    if held_out is None and config.streaming:
+    return held_out
+
+
+def _check_can_hold_out(splits: Sequence[str], config: DataConfig, where: str) -> None:
+    """Raise UserError where no held-out split is stored and none can be made."""
+    if config.streaming:
         raise UserError(
             f"{where} has no held-out split (have: {', '.join(splits)}), and a stream cannot be "
             f"divided; name one with data.val_split=..., or leave data.streaming=false"
         )
-    if held_out is None and not 0 < config.val_fraction < 1:
+    if not 0 < config.val_fraction < 1:
         raise UserError(
             f"{where} has no held-out split (have: {', '.join(splits)}), and "
             f"data.val_fraction={config.val_fraction:g} makes none; give one between 0 and 1"
         )
-    return train, held_out
 
 
 def held_out_count(class_count: int, fraction: float) -> int:

@@ -6,12 +6,15 @@ quick and needs no torch; only `load` imports a plugin.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from filecmp import cmp
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, overload
@@ -22,6 +25,7 @@ from vitladder.extend.options import Declaration, check_value, read_declaration
 from vitladder.extend.position import PositionEncoding
 
 KINDS = ("attention", "position")
+_PACKAGE = "vitladder"
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,27 @@ class Plugin:
         """Read the plugin's class name, summary and options from its source."""
         return read_declaration(self.file)
 
+    def foreign_code(self) -> str | None:
+        """Return the sha256 of the plugin's file; None for one of the package's own.
+
+        What the file imports does not count.
+        """
+        if self.origin == _PACKAGE:
+            return None
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+
 
 def discover(kind: str) -> dict[str, Plugin]:
-    """Return every plugin of a kind by name; two files with one name raise UserError."""
+    """Return every plugin of a kind by name; two different files with one name raise UserError.
+
+    Files of the same bytes are one plugin: an installed package may be used inside a checkout.
+    """
     if kind not in KINDS:
         raise unknown("plugin kind", kind, KINDS)
     found: dict[str, Plugin] = {}
     for plugin in [*_packaged(kind), *_local(kind), *_installed(kind)]:
         other = found.setdefault(plugin.name, plugin)
-        if other.file != plugin.file:
+        if other.file != plugin.file and not cmp(other.file, plugin.file, shallow=False):
             raise UserError(
                 f"two {kind} plugins are called '{plugin.name}': {other.file} and {plugin.file}; "
                 f"rename one of them"
@@ -98,7 +114,7 @@ def load(kind: str, name: str, **options: Any) -> Any:
 def _packaged(kind: str) -> Iterator[Plugin]:
     package = importlib.import_module(f"vitladder.plugins.{kind}")
     for folder in package.__path__:
-        yield from _files(kind, Path(folder), package.__name__, "vitladder")
+        yield from _files(kind, Path(folder), package.__name__, _PACKAGE)
 
 
 def _local(kind: str) -> Iterator[Plugin]:
@@ -113,7 +129,7 @@ def _files(kind: str, folder: Path, package: str, origin: str) -> Iterator[Plugi
 
 
 def _installed(kind: str) -> Iterator[Plugin]:
-    for entry in entry_points(group=f"vitladder.{kind}"):
+    for entry in _entry_points(kind, tuple(sys.path)):
         try:
             spec = importlib.util.find_spec(entry.module)
         except ImportError as error:
@@ -124,6 +140,13 @@ def _installed(kind: str) -> Iterator[Plugin]:
             raise UserError(f"{kind} plugin '{entry.name}': there is no module {entry.module}")
         owner = entry.dist.name if entry.dist else "entry point"
         yield Plugin(kind, entry.name, Path(spec.origin).resolve(), entry.module, owner)
+
+
+@cache
+def _entry_points(kind: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Ask once what is installed: that reads the metadata of every package on the path."""
+    del path
+    return tuple(entry_points(group=f"vitladder.{kind}"))
 
 
 def _import(plugin: Plugin) -> ModuleType:

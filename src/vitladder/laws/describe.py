@@ -65,13 +65,13 @@ def _interior(minima: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _draws(law: Mapping[str, Any]) -> list[str]:
-    """What the intervals mix: laws over the same budgets, and over others."""
+    """How many draws behind the intervals lost a budget, where any did."""
     draws = law["resamples"]
     if law["ci95"] is None or draws["same_budgets"] == draws["used"]:
         return []
     return [
         f"    intervals: in {draws['same_budgets']} of {draws['used']} draws the same budgets have "
-        "an interior minimum; the others lost or gained some"
+        "an interior minimum; the others lost some"
     ]
 
 

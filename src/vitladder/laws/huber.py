@@ -36,11 +36,13 @@ class Problem:
 
     @staticmethod
     def of(n_params: Vector, images: Vector, loss: Vector) -> Problem:
+        """The problem of runs with these N, D (images) and losses (nats), each [runs], positive."""
         log_n, log_d = np.log(n_params), np.log(images)
         mean_n, mean_d = float(log_n.mean()), float(log_d.mean())
         return Problem(log_n - mean_n, log_d - mean_d, np.log(loss), mean_n, mean_d)
 
     def law(self, theta: Vector) -> ParametricLaw:
+        """The law at theta [5]; an E of log -inf is 0."""
         log_e, log_a, log_b, alpha, beta = (float(x) for x in theta)
         return ParametricLaw(
             E=float(np.exp(log_e)),
@@ -51,6 +53,7 @@ class Problem:
         )
 
     def theta(self, law: ParametricLaw) -> Vector:
+        """The theta [5] of a law, to start from: an E of 0 is revived, so that it can grow."""
         log_e = max(float(np.log(law.E)) if law.E > 0 else -np.inf, self.log_floor(REVIVED))
         log_a = np.log(law.A) - law.alpha * self.mean_u
         log_b = np.log(law.B) - law.beta * self.mean_v
@@ -85,7 +88,7 @@ class Problem:
 
 
 def huber(residuals: Vector, delta: float = DELTA) -> float:
-    """The sum of Huber's loss: r^2/2 up to delta, delta (|r| - delta/2) beyond."""
+    """The sum of Huber's loss (Huber 1964): r^2/2 up to delta, delta (|r| - delta/2) beyond."""
     size = np.abs(residuals)
     return float(np.sum(np.where(size <= delta, size**2 / 2, delta * (size - delta / 2))))
 
@@ -118,7 +121,12 @@ def newton(problem: Problem, start: Vector, delta: float) -> Vector:
 def derivatives(
     problem: Problem, theta: Vector, free: NDArray[np.bool_], delta: float
 ) -> tuple[float, Vector, Vector]:
-    """The mean Huber loss over delta, its gradient and its Hessian in the free parameters."""
+    """The mean Huber loss over delta, its gradient and its Hessian in the free parameters.
+
+    `theta` and `free`: [5]; the gradient is [free], the Hessian [free, free]. The residuals are
+    log-sum-exp in theta, whose derivative is each term's slope by its share; Huber's own are the
+    clipped residual and 1 inside of delta, 0 beyond.
+    """
     residuals, shares = problem.residuals(theta)
     slopes = problem.slopes[:, free]
     jacobian = np.einsum("kpr,kr->pr", slopes, shares)

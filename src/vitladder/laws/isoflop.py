@@ -22,11 +22,12 @@ FLAT = 1e-9  # curvature below this is a line
 
 @dataclass(frozen=True)
 class Minimum:
-    """The lowest point of one budget's curve.
+    """The lowest point of one budget's curve: C in FLOPs, N, D in images, validation loss in nats.
 
     At an edge (`edge`, with its `reason`) it is the lowest run, not a minimum, and no law uses it.
-    `parabola` holds the coefficients of log loss in log N, highest power first, valid on `span`;
-    it was fitted to `sizes_used` sizes, and goes exactly through them where those are three.
+    `parabola` holds the coefficients of log loss in log N, highest power first, valid on `span`
+    (the smallest and the largest N that it was fitted to); it was fitted to `sizes_used` sizes, and
+    goes exactly through them where those are three.
     """
 
     budget: float
@@ -43,24 +44,57 @@ class Minimum:
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """value = k C^exponent."""
+    """value = k C^exponent, C in FLOPs: Hoffmann et al.'s N* ~ C^a and D* ~ C^b."""
 
     k: float
     exponent: float
 
     def at(self, flops: Vector) -> Vector:
-        """The value at each C."""
+        """The value (parameters or images) at each C in FLOPs."""
         value: Vector = self.k * flops**self.exponent
         return value
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """One budget's runs by size (ascending): logs of N, of images and of loss, seeds averaged."""
+    """One budget's runs by size (ascending): N, and the mean logs of images and loss over seeds."""
 
-    log_n: Vector
+    n_params: Vector
     log_d: Vector
     log_loss: Vector
+
+    @property
+    def log_n(self) -> Vector:
+        """The logs of N."""
+        logs: Vector = np.log(self.n_params)
+        return logs
+
+
+@dataclass(frozen=True)
+class _Parabola:
+    """log loss = square x^2 + slope x + level at x = log N - centre, fitted to `sizes` (N)."""
+
+    square: float
+    slope: float
+    level: float
+    centre: float
+    sizes: Vector
+
+    @property
+    def log_n(self) -> float:
+        """Where its vertex lies."""
+        return self.centre - self.slope / (2 * self.square)
+
+    @property
+    def log_loss(self) -> float:
+        """How high its vertex lies."""
+        return self.level - self.slope**2 / (4 * self.square)
+
+    @property
+    def coefficients(self) -> tuple[float, float, float]:
+        """In log N itself, highest power first."""
+        square, slope, at = self.square, self.slope, self.centre
+        return square, slope - 2 * square * at, self.level - slope * at + square * at**2
 
 
 def find_minima(runs: Sequence[RunPoint]) -> list[Minimum]:
@@ -79,36 +113,17 @@ def find_minimum(group: Sequence[RunPoint]) -> Minimum | None:
     it was fitted to.
     """
     curve = _curve(group)
-    if len(curve.log_n) < MIN_SIZES:
+    if len(curve.n_params) < MIN_SIZES:
         return None
-    lowest = int(np.argmin(curve.log_loss))
-    if lowest in (0, len(curve.log_n) - 1):
-        side = "smallest" if lowest == 0 else "largest"
-        return _edge(group, curve, lowest, f"the {side} size is the lowest")
-    near = _near(curve.log_loss, lowest)
-    x, y = curve.log_n[near], curve.log_loss[near]
-    centre = x[0]
-    square, slope, level = (float(c) for c in np.polyfit(x - centre, y, 2))
-    if square <= FLAT:
-        return _edge(group, curve, lowest, "the parabola opens downward")
-    vertex = centre - slope / (2 * square)
-    if not x[0] < vertex < x[-1]:
-        return _edge(group, curve, lowest, "the parabola's vertex lies outside of the sizes run")
-    return Minimum(
-        budget=_mean_in_logs([run.budget for run in group]),
-        flops=_mean_in_logs([run.flops for run in group]),
-        n_params=float(np.exp(vertex)),
-        images=float(np.exp(np.interp(vertex, curve.log_n, curve.log_d))),
-        loss=float(np.exp(level - slope**2 / (4 * square))),
-        edge=False,
-        parabola=_uncentred(square, slope, level, float(centre)),
-        span=(float(np.exp(x[0])), float(np.exp(x[-1]))),
-        sizes_used=len(x),
-    )
+    fitted = _parabola(curve)
+    return _edge(group, curve, fitted) if isinstance(fitted, str) else _vertex(group, curve, fitted)
 
 
 def fit_power_law(flops: Vector, value: Vector) -> PowerLaw | None:
-    """value = k C^exponent by least squares in logs, or None with fewer than two different C."""
+    """value = k C^exponent by least squares in logs, or None with fewer than two different C.
+
+    `flops` and `value`: [minima], positive; the value is in parameters or in images.
+    """
     if len(flops) < 2 or np.ptp(np.log(flops)) == 0:
         return None
     exponent, log_k = np.polyfit(np.log(flops), np.log(value), 1)
@@ -130,7 +145,7 @@ def _curve(group: Sequence[RunPoint]) -> _Curve:
         by_size[run.n_params].append(run)
     sizes = sorted(by_size)
     return _Curve(
-        log_n=np.log(sizes),
+        n_params=np.array(sizes),
         log_d=np.array([np.mean([np.log(run.images) for run in by_size[n]]) for n in sizes]),
         log_loss=np.array([np.mean([np.log(run.loss) for run in by_size[n]]) for n in sizes]),
     )
@@ -147,21 +162,50 @@ def _near(log_loss: Vector, lowest: int) -> slice:
     return slice(first, last + 1)
 
 
-def _edge(group: Sequence[RunPoint], curve: _Curve, lowest: int, reason: str) -> Minimum:
+def _parabola(curve: _Curve) -> _Parabola | str:
+    """The parabola around the lowest size, or why it has no minimum between its sizes."""
+    lowest = int(np.argmin(curve.log_loss))
+    if lowest in (0, len(curve.log_loss) - 1):
+        return f"the {'smallest' if lowest == 0 else 'largest'} size is the lowest"
+    near = _near(curve.log_loss, lowest)
+    log_n = curve.log_n[near]
+    centre = float(log_n[0])  # x counts from here, so that the least squares are well scaled
+    square, slope, level = (float(c) for c in np.polyfit(log_n - centre, curve.log_loss[near], 2))
+    if square <= FLAT:
+        return "the parabola opens downward"
+    parabola = _Parabola(square, slope, level, centre, curve.n_params[near])
+    if not log_n[0] < parabola.log_n < log_n[-1]:
+        return "the parabola's vertex lies outside of the sizes run"
+    return parabola
+
+
+def _vertex(group: Sequence[RunPoint], curve: _Curve, parabola: _Parabola) -> Minimum:
+    """The interior minimum, at the parabola's vertex."""
     return Minimum(
         budget=_mean_in_logs([run.budget for run in group]),
         flops=_mean_in_logs([run.flops for run in group]),
-        n_params=float(np.exp(curve.log_n[lowest])),
+        n_params=float(np.exp(parabola.log_n)),
+        images=float(np.exp(np.interp(parabola.log_n, curve.log_n, curve.log_d))),
+        loss=float(np.exp(parabola.log_loss)),
+        edge=False,
+        parabola=parabola.coefficients,
+        span=(float(parabola.sizes[0]), float(parabola.sizes[-1])),
+        sizes_used=len(parabola.sizes),
+    )
+
+
+def _edge(group: Sequence[RunPoint], curve: _Curve, reason: str) -> Minimum:
+    """The lowest size, where the curve has no interior minimum."""
+    lowest = int(np.argmin(curve.log_loss))
+    return Minimum(
+        budget=_mean_in_logs([run.budget for run in group]),
+        flops=_mean_in_logs([run.flops for run in group]),
+        n_params=float(curve.n_params[lowest]),
         images=float(np.exp(curve.log_d[lowest])),
         loss=float(np.exp(curve.log_loss[lowest])),
         edge=True,
         reason=reason,
     )
-
-
-def _uncentred(square: float, slope: float, level: float, at: float) -> tuple[float, float, float]:
-    """The coefficients in x of square (x - at)^2 + slope (x - at) + level."""
-    return square, slope - 2 * square * at, level - slope * at + square * at**2
 
 
 def _mean_in_logs(values: Sequence[float]) -> float:

@@ -16,7 +16,11 @@ SAME_BUDGET = 1.01  # runs whose budgets differ by less than 1 % share one IsoFL
 
 @dataclass(frozen=True)
 class RunPoint:
-    """One complete run as a law sees it: N, D, C (3 x forward matmul FLOPs) and validation loss."""
+    """One complete run as a law sees it.
+
+    N in parameters, D in images, C in FLOPs (3 x forward matmul FLOPs: `flops` spent, `budget`
+    aimed at), validation loss in nats.
+    """
 
     run_key: str
     n_params: float
@@ -38,8 +42,8 @@ def read_records(folder: Path) -> list[Record]:
     records = [record for run in runs if (record := read_record(run)) is not None]
     if not records:
         raise UserError(
-            f"{folder} holds no run (no */record.json): "
-            f"run `vitladder train -m +sweep={folder.name}` first, or give a study's folder"
+            f"{folder} holds no run (no */record.json): give a study's folder, such as "
+            "outputs/demo, which `vitladder train -m +sweep=demo` fills"
         )
     return records
 
@@ -57,11 +61,18 @@ def positive(value: object) -> float | None:
 
 def points(records: Sequence[Record]) -> list[RunPoint]:
     """The complete runs with finite positive N, D, C and validation loss, in the given order."""
-    found = (_point(record) for record in records if record.status == "complete")
+    found = (_point(record) for record in records)
     return [point for point in found if point is not None]
 
 
+def usable(records: Sequence[Record]) -> list[Record]:
+    """The records behind `points`, in the same order."""
+    return [record for record in records if _point(record) is not None]
+
+
 def _point(record: Record) -> RunPoint | None:
+    if record.status != "complete":
+        return None
     n_params, flops = positive(record.plan.get("n_params")), positive(record.plan.get("flops"))
     images, loss = positive(record.results.images), positive(record.results.val_loss)
     if n_params is None or flops is None or images is None or loss is None:

@@ -13,10 +13,11 @@ Fit = Mapping[str, Any]
 
 
 def answer(runs: Sequence[RunPoint], fit: Fit) -> list[str]:
-    """Two or three sentences, plain text."""
+    """One to three sentences, plain text."""
     if not runs:
         return ["No run of this study is complete yet, so there is no law."]
-    return [_found(runs, fit), *_edges(fit), _held_out(fit)]
+    sentences = [_found(runs, fit), *_edges(fit)]
+    return sentences if _one_reason(fit) else [*sentences, _held_out(fit)]
 
 
 def _over(runs: Sequence[RunPoint]) -> str:
@@ -48,10 +49,19 @@ def _found(runs: Sequence[RunPoint], fit: Fit) -> str:
             f"D* ∝ C^{_value(parametric, 'b')}; the IsoFLOP curves give no law "
             f"({fit['reasons']['isoflop']})."
         )
+    if _one_reason(fit):
+        return f"{_over(runs)}, no law can be fitted: {fit['reasons']['parametric']}."
     return (
         f"{_over(runs)}, no law can be fitted yet: {fit['reasons']['parametric']}; "
         f"{fit['reasons']['isoflop']}."
     )
+
+
+def _one_reason(fit: Fit) -> bool:
+    """Whether everything is missing for the same reason, which is then said once."""
+    reasons = fit["reasons"]
+    missing = [reasons.get(name) for name in ("parametric", "isoflop", "held_out")]
+    return None not in missing and len(set(missing)) == 1
 
 
 def _value(law: Mapping[str, Any], name: str) -> str:

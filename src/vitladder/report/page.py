@@ -110,10 +110,7 @@ def _draws(isoflop: Mapping[str, Any]) -> list[str]:
     )
     if draws["same_budgets"] == draws["used"]:
         return [f"{text}."]
-    return [
-        f"{text}; the others lost or gained some, so these intervals mix laws over different "
-        "budgets."
-    ]
+    return [f"{text}; the others lost some, so these intervals mix laws over different budgets."]
 
 
 def _missing(reasons: Mapping[str, str]) -> list[str]:

@@ -18,8 +18,8 @@ FIT_CONVENTION = (
 )
 LAW_NAMES = {"parametric": "parametric", "isoflop": "IsoFLOP"}
 RESAMPLING = (
-    "Intervals are 2.5 and 97.5 percentiles over bootstrap draws of runs (for IsoFLOP within each "
-    "budget): {draws}."
+    "Intervals are 2.5 and 97.5 percentiles over bootstrap draws (of runs; for IsoFLOP of the "
+    "parabolas' residuals): {draws}."
 )
 
 

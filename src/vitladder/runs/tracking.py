@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from vitladder.config import Config, flatten
 from vitladder.errors import UserError
+from vitladder.runs.atomic import write_text
+
+_ID_FILE = ".wandb-id"
 
 
 class Tracker(Protocol):
@@ -56,17 +60,19 @@ class WandbTracker:
         self._folder = folder
 
     def start(self) -> None:
-        """Start the W&B run with C and D as possible x-axes."""
+        """Start the W&B run, or go on with it, with C and D as possible x-axes."""
         import wandb
 
         offline = self._config.logger.name == "wandb"
         self._run = wandb.init(
             mode="offline" if offline else "online",
-            dir=self._folder,
+            dir=self._folder.absolute(),
             project=self._config.logger.project,
             entity=self._config.logger.entity,
             group=self._config.study,
             job_type="train",
+            id=_wandb_id(self._folder),
+            resume="allow",
             name=self._run_key,
             config={**flatten(self._config), **{f"plan.{k}": v for k, v in self._plan.items()}},
             settings=wandb.Settings(
@@ -84,8 +90,10 @@ class WandbTracker:
         self._run.define_metric("*", step_metric="flops")
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Send one row of metrics.csv."""
-        self._run.log(_known(row))
+        """Send one row of metrics.csv, once: a resumed run repeats some that W&B has."""
+        step = int(row["step"])
+        if step >= self._run.step:
+            self._run.log(_known(row), step=step, commit=True)
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Send C, N, D, loss and the rest, for W&B's scatter panels and sweeps."""
@@ -107,24 +115,64 @@ def make_tracker(config: Config, plan: Mapping[str, Any], run_key: str, folder: 
     return WandbTracker(config, plan, run_key, folder)
 
 
-def sync(study: Path) -> int:
-    """Upload the offline W&B runs of a study with W&B's own command; return how many there were.
+def _wandb_id(folder: Path) -> str:
+    """Return the W&B id of a run's folder, the same for all its sessions.
 
-    Runs that W&B has marked as synced are left out by it. Raises UserError where the folder has
-    none, or where W&B refuses.
+    It is drawn, not made of the run_key: W&B refuses one id in two places at once, and the same run
+    may be trained in two studies or on two machines.
+    """
+    file = folder / _ID_FILE
+    if not file.exists():
+        write_text(file, uuid.uuid4().hex[:16])
+    return file.read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Synced:
+    """How many W&B runs were uploaded now, and how many had been before."""
+
+    now: int
+    before: int
+
+
+def sync(study: Path, *, timeout: float = 300.0) -> Synced:
+    """Upload the offline W&B runs of a study with W&B's own command.
+
+    The sessions of one run go to one W&B run, in order. Raises UserError where the folder has
+    none, where W&B refuses, and where one session takes longer than `timeout` seconds.
     """
     offline = sorted(study.glob("*/wandb/offline-run-*"))
     if not offline:
         raise UserError(f"{study} has no offline W&B run; train with logger=wandb first")
-    for folder in offline:
+    waiting = [session for session in offline if not _is_synced(session)]
+    for session in waiting:
+        _upload(session, timeout)
+    runs, now = ({session.parents[1] for session in some} for some in (offline, waiting))
+    return Synced(now=len(now), before=len(runs - now))
+
+
+def _is_synced(session: Path) -> bool:
+    """Whether W&B has marked an offline session as uploaded."""
+    return any(session.glob("*.wandb.synced"))
+
+
+def _upload(session: Path, timeout: float) -> None:
+    try:
         done = subprocess.run(  # noqa: S603  # our own folders, no shell
-            [sys.executable, "-m", "wandb", "sync", str(folder)],
+            [sys.executable, "-m", "wandb", "sync", str(session)],
             check=False,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            env=dict(os.environ),
+            timeout=timeout,
         )
-        if done.returncode != 0:
-            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-            raise UserError(f"W&B did not take {folder.name}: {' '.join(last)}")
-    return len(offline)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"W&B did not take {session.name} within {timeout:g} s; is its server there? "
+            f"The same command goes on with what is left"
+        ) from error
+    # W&B's command also exits with 0 where it could not log in.
+    if done.returncode != 0 or not _is_synced(session):
+        last = " ".join(done.stdout.strip().splitlines()[-1:])
+        raise UserError(f"W&B did not take {session.name}: {last}")

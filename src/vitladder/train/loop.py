@@ -73,6 +73,8 @@ def _train(job: Job, known: Record, began: float) -> Record:
     prepared = prepare(config.data, image_size=size, channels=channels, folder=job.place.cache)
     known = replace(known, environment=_environment(job, device, prepared))
     log.info("%s: %s", known.run_key, known.plan)
+    for note in prepared.notes:
+        log.info("data: %s", note)
     tracker = make_tracker(config, known.plan, known.run_key, folder)
     tracker.start()
     try:
@@ -126,6 +128,7 @@ def _environment(job: Job, device: torch.device, prepared: Prepared) -> dict[str
         "threads": torch.get_num_threads(),
         "precision": job.config.precision.name,
         "data": prepared.fingerprint,
+        "data_notes": list(prepared.notes),
         "invocation": job.invocation.name,
     }
 

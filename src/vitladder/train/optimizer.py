@@ -33,6 +33,9 @@ def build_optimizer(config: Config, model: PlacedTransformer) -> torch.optim.Opt
     if optim.name not in known:
         raise unknown("optimizer", optim.name, known)
     options: dict[str, Any] = {"betas": tuple(optim.betas)}
+    if optim.name in ("adam", "adamw") and not next(model.parameters()).is_meta:
+        # One kernel for all parameters: a small model's update takes 0.4 of the time on a CPU core.
+        options["fused"] = True
     try:
         optimizer: torch.optim.Optimizer = create_optimizer_v2(
             model,

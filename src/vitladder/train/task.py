@@ -8,10 +8,11 @@ from omegaconf import DictConfig
 
 from vitladder.compose import from_hydra
 from vitladder.compute.plan import resolve
-from vitladder.config import Config, DataShape, run_key
+from vitladder.config import Config, DataShape
 from vitladder.data.describe import describe
 from vitladder.data.fingerprint import data_fingerprint
 from vitladder.errors import UserError
+from vitladder.run_key import run_key
 from vitladder.runs.invocation import abandoned, current, request_stop, stop_requested
 from vitladder.runs.record import Record
 from vitladder.runs.sweep import Place, claimed

@@ -25,7 +25,7 @@ RECENT = 100
 
 
 class Diverged(Exception):  # noqa: N818  # a result of a run, not a fault of the program
-    """The training loss is not finite."""
+    """The loss, in training or on the held-out split, is not finite."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,6 @@ class Watch(Callback):
         self._since_row: list[torch.Tensor] = []
         self._recent: deque[torch.Tensor] = deque(maxlen=RECENT)
         self._row: dict[str, float | None] = {}
-        self._learning_rate = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know of the time before, as plain numbers."""
@@ -95,14 +94,10 @@ class Watch(Callback):
         return float(torch.stack(list(self._recent)).mean()) if self._recent else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; losses of a checkpoint go where this session's losses will lie."""
+        self._since_row = [loss.to(pl_module.device) for loss in self._since_row]
+        self._recent.extend([self._recent.popleft().to(pl_module.device) for _ in [*self._recent]])
         self.speed.start(trainer.global_step)
-
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Note the learning rate of this step, before the schedule moves on."""
-        self._learning_rate = optimizer.param_groups[0]["lr"]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -147,7 +142,7 @@ class Watch(Callback):
         speed = self.speed.window(step)
         self._row |= {
             "train_loss": loss,
-            "lr": self._learning_rate,
+            "lr": module.learning_rate,
             "grad_norm": float(module.grad_norm),
             "images_per_s": round(speed, 2),
             "mfu": self.mfu(speed),
@@ -159,10 +154,12 @@ class Watch(Callback):
         held_out = module.held_out
         if held_out is None:
             return
+        if not math.isfinite(held_out.loss):
+            self._write_row(step)
+            raise Diverged(f"the held-out loss is {held_out.loss} at step {step}")
         self.held_out, self.held_out_step = held_out, step
-        if math.isfinite(held_out.loss):
-            known = math.inf if self.best_val_loss is None else self.best_val_loss
-            self.best_val_loss = min(held_out.loss, known)
+        known = math.inf if self.best_val_loss is None else self.best_val_loss
+        self.best_val_loss = min(held_out.loss, known)
         self._row |= {
             "val_loss": held_out.loss,
             "val_error": held_out.error,

@@ -1,0 +1,91 @@
+"""Which runs one law may pool: those that differ in size, compute and seed alone.
+
+Runs with another learning rate, attention or data set look like other seeds of one N and D, but
+a law through them would be that of neither.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vitladder.run_key import NOT_SCIENTIFIC
+from vitladder.runs.record import Record
+
+SIZE = ("model.width", "model.depth", "model.heads", "model.mlp_ratio")
+VARIES = (*SIZE, "compute", "seed", *NOT_SCIENTIFIC)
+DATA = "environment.data"  # the fingerprint of images and labels, which data.path does not tell
+SHOWN_KEYS, SHOWN_VALUES = 3, 4
+LONGEST = 24  # characters of a value; of a longer one, such as a fingerprint, 12 are shown
+
+Settings = Mapping[str, Any]
+
+
+def difference(records: Sequence[Record]) -> str | None:
+    """What keeps these runs from sharing a law, as one line of keys and values, or None.
+
+    A setting that a record does not hold counts as null.
+    """
+    settings = [_settings(record) for record in records]
+    keys = sorted(set().union(*settings), key=lambda key: (not key.endswith("name"), key))
+    differing = [key for key in keys if len(_distinct(settings, key)) > 1]
+    if not differing:
+        return None
+    shown = [f"{key} ({_values(records, settings, key)})" for key in differing[:SHOWN_KEYS]]
+    more = len(differing) - len(shown)
+    named = ", ".join(shown) + (f" and {more} more settings" if more else "")
+    return f"one law is over size, compute and seed alone, and these runs differ in {named}"
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """The run's settings that must be the same throughout a law, by dotted key."""
+    config = {key: value for key, value in _flat(record.config) if not _varies(key)}
+    return config | {DATA: record.environment.get("data")}
+
+
+def _flat(node: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _varies(key: str) -> bool:
+    return key in VARIES or key.partition(".")[0] in VARIES
+
+
+def _distinct(settings: Sequence[Settings], key: str) -> list[Any]:
+    """The different values of a key: numbers ascending, then the others by their text."""
+    found: list[Any] = []
+    for one in settings:
+        if one.get(key) not in found:
+            found.append(one.get(key))
+    return sorted(found, key=_order)
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    is_number = isinstance(value, int | float)
+    return not is_number, float(value) if is_number else 0.0, _text(value)
+
+
+def _values(records: Sequence[Record], settings: Sequence[Settings], key: str) -> str:
+    """Each value of a key and the runs that have it: a single run by its name."""
+    values = _distinct(settings, key)
+    shown = []
+    for value in values[:SHOWN_VALUES]:
+        keys = [
+            record.run_key
+            for record, one in zip(records, settings, strict=True)
+            if one.get(key) == value
+        ]
+        who = f"{len(keys)} runs" if len(keys) > 1 else f"run {keys[0]}"
+        shown.append(f"{_text(value)} in {who}")
+    more = len(values) - len(shown)
+    return ", ".join(shown) + (f" and {more} more values" if more else "")
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return " ".join(text.split()) if len(text) <= LONGEST else f"{text[:12]}..."

@@ -1,0 +1,45 @@
+"""The key that names a run: what its result depends on, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from vitladder.config import Config, flatten
+from vitladder.extend import registry
+
+# What changes no result: the same run on another disk, device or screen has the same key.
+NOT_SCIENTIFIC = [
+    "study",
+    "outputs",
+    "threads",
+    "on_error",
+    "log_every",
+    "evaluations",
+    "checkpoint_seconds",
+    "logger",
+    "ladder",
+    "parallel",
+    "data.path",
+    "data.cache",
+    "data.cache_gib",
+    "data.val_batch_size",
+]
+
+
+def run_key(config: Config, data: str) -> str:
+    """Return the 12 hexadecimal digits that name a run: a hash of its scientific settings.
+
+    The model must be resolved (image_size, channels and classes known); `data` is the fingerprint
+    of the images and labels. The source of a plugin from elsewhere counts: edited, it is another
+    run. Paths, loggers, devices and what only shows or stores results do not count.
+    """
+    science = {
+        key: value
+        for key, value in flatten(config).items()
+        if key not in NOT_SCIENTIFIC and key.split(".")[0] not in NOT_SCIENTIFIC
+    }
+    plugins = [registry.find(kind, getattr(config, kind)["name"]) for kind in registry.KINDS]
+    code = {plugin.kind: source for plugin in plugins if (source := plugin.foreign_code())}
+    text = json.dumps([science, data, *([code] if code else [])], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,45 @@
+"""Rows of parquet files are read in order, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sample_data import damage_column, damaged_parquet, data_config, sample_images
+from sample_data import write_parquet as write
+
+from vitladder.data.catalog import read_catalog
+from vitladder.errors import UserError
+
+
+def test_a_damaged_page_of_images_is_named_by_its_file(tmp_path: Path) -> None:
+    damaged_parquet(tmp_path / "train.parquet", "image")
+    rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
+    with pytest.raises(UserError, match=r"^train\.parquet is not a readable parquet file \("):
+        list(rows.scan(np.arange(len(rows))))
+
+
+def test_rows_of_several_files_and_row_groups_come_in_order(tmp_path: Path) -> None:
+    raws = sample_images(50)
+    write(tmp_path / "train-0.parquet", raws[:23], [i % 2 for i in range(23)])
+    write(tmp_path / "train-1.parquet", raws[23:], [i % 2 for i in range(27)])
+    rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
+    chosen = np.array([0, 1, 22, 23, 24, 49])
+    assert list(rows.scan(chosen)) == [raws[i] for i in chosen]
+    assert rows.where(22) == "train-0.parquet row 22"
+    assert rows.where(23) == "train-1.parquet row 0"
+
+
+def test_row_groups_without_wanted_rows_are_not_read(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.parquet", sample_images(20), [i % 2 for i in range(20)])
+    damage_column(file, group=0, column=0)
+    rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
+    assert list(rows.scan(np.array([7, 19]))) == [sample_images(20)[i] for i in (7, 19)]
+
+
+def test_a_row_without_an_image_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "x.parquet", [sample_images(1)[0], None], [0, 1])
+    rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
+    with pytest.raises(UserError, match=r"x.parquet row 1: holds no image"):
+        list(rows.scan(np.arange(2)))
