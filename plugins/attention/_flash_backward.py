@@ -22,7 +22,7 @@ from ._flash_blocks import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["H", "M"])
 def delta_kernel(
     out,
     dout,
@@ -64,7 +64,7 @@ def delta_kernel(
     tl.store(delta + tl.cast(pair, tl.int64) * M + rows, result, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["H", "M", "N"])
 def dkdv_kernel(
     q,
     k,
@@ -144,7 +144,7 @@ def dkdv_kernel(
     )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["H", "M", "N"])
 def dq_kernel(
     q,
     k,

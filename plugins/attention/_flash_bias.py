@@ -16,7 +16,7 @@ from ._flash_blocks import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["H", "M", "N"])
 def dbias_kernel(
     q,
     k,

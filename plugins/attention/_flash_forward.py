@@ -10,7 +10,7 @@ import triton.language as tl
 from ._flash_blocks import LN2, load_tile, matrix, scores, store_tile
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["H", "M", "N"])
 def forward_kernel(
     q,
     k,

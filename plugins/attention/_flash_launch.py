@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
-from vitladder.extend import interpreter
-
 from ._flash_backward import delta_kernel, dkdv_kernel, dq_kernel
 from ._flash_bias import dbias_kernel
 from ._flash_forward import forward_kernel
@@ -23,9 +21,10 @@ NARROW = 2**31 // 128
 CHUNKS = 16
 """How many partial sums, at most, a bias gets along a dimension in which it is one."""
 
-
 if isinstance(forward_kernel, InterpretedFunction):
-    interpreter.repair()
+    from vitladder.extend.interpreter import repair
+
+    repair()
 
 
 class Launcher(Protocol):

@@ -27,7 +27,7 @@ class Row(NamedTuple):
     float_128: Tile
 
 
-FLOAT = Tile(32, 32, 8, 1)
+FLOAT, FLOAT_SMALL = Tile(32, 16, 4), Tile(16, 16, 4)
 ROWS = Tile(64, 16, 4)
 """delta has no keys; its block_n is not read."""
 AMD_FLOAT = Tile(32, 32, 4, 1)
@@ -36,21 +36,21 @@ WIDE, TALL = Tile(128, 64, 4), Tile(64, 128, 4)
 TILES: dict[str, dict[str, Row]] = {
     # 8.x and 12.x: shared memory from 99 KiB (8.6, 8.9, 12.0) to 163 KiB (8.0); fits the least.
     "sm_80": {
-        "forward": Row(Tile(128, 64, 8), Tile(128, 32, 8), FLOAT, FLOAT),
+        "forward": Row(Tile(128, 64, 8), Tile(128, 32, 8), FLOAT, FLOAT_SMALL),
         "delta": Row(ROWS, ROWS, ROWS, ROWS),
         "dkdv": Row(Tile(32, 64, 8), Tile(32, 64, 8), FLOAT, FLOAT),
         "dq": Row(Tile(64, 64, 8), Tile(64, 32, 8), FLOAT, FLOAT),
         "dbias": Row(Tile(64, 32, 4), Tile(32, 64, 8), FLOAT, FLOAT),
     },
     "sm_90": {
-        "forward": Row(Tile(128, 64, 8), Tile(64, 64, 8), FLOAT, FLOAT),
+        "forward": Row(Tile(128, 64, 8), Tile(64, 64, 8), FLOAT, FLOAT_SMALL),
         "delta": Row(ROWS, ROWS, ROWS, ROWS),
         "dkdv": Row(Tile(64, 64, 8), Tile(32, 64, 8), FLOAT, FLOAT),
         "dq": Row(Tile(128, 64, 8), Tile(64, 32, 8), FLOAT, FLOAT),
         "dbias": Row(Tile(64, 64, 8), Tile(64, 64, 8), FLOAT, FLOAT),
     },
     "sm_100": {
-        "forward": Row(Tile(128, 64, 8), Tile(128, 32, 8), FLOAT, FLOAT),
+        "forward": Row(Tile(128, 64, 8), Tile(128, 32, 8), FLOAT, FLOAT_SMALL),
         "delta": Row(ROWS, ROWS, ROWS, ROWS),
         "dkdv": Row(Tile(64, 64, 8), Tile(64, 64, 8), FLOAT, FLOAT),
         "dq": Row(Tile(64, 64, 8), Tile(64, 64, 8), FLOAT, FLOAT),

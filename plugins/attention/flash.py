@@ -113,7 +113,7 @@ def _triton_reason() -> str | None:
 
 def _device_reason(device: str) -> str | None:
     kind = torch.device(device).type
-    if os.environ.get("TRITON_INTERPRET") == "1" and kind in ("cpu", "cuda"):
+    if kind == "cpu" and os.environ.get("TRITON_INTERPRET") == "1":
         return None
     if kind != "cuda":
         return (

@@ -59,11 +59,7 @@ class Sdpa(AttentionKernel):
             output = scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, is_causal=square, scale=scale
             )
-        if not return_lse:
-            return output
-        if square:
-            mask = _causal_bias(q, k)
-        return output, _logsumexp(q, k, mask, scale)
+        return (output, _logsumexp(q, k, bias, causal, scale)) if return_lse else output
 
     def supports(self, spec: AttentionSpec) -> str | None:
         """Refuse what the backend that was asked for cannot do; "auto" always finds one."""
@@ -132,12 +128,16 @@ def _causal_bias(q: Tensor, k: Tensor) -> Tensor:
     return future.triu(keys - queries + 1)
 
 
-def _logsumexp(q: Tensor, k: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
+def _logsumexp(
+    q: Tensor, k: Tensor, bias: Tensor | None, causal: bool, scale: float | None
+) -> Tensor:
     wide = torch.promote_types(q.dtype, torch.float32)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     scores = (q.to(wide) * scale) @ k.to(wide).transpose(-2, -1)
-    if mask is not None:
-        scores = scores + mask
+    if bias is not None:
+        scores = scores + bias
+    if causal:
+        scores = scores + _causal_bias(q, k)
     masked = scores.amax(dim=-1) == float("-inf")
     finite = scores.masked_fill(masked.unsqueeze(-1), 0.0)
     return finite.logsumexp(dim=-1).masked_fill(masked, float("-inf"))

@@ -13,7 +13,13 @@ class ModelConfig:
     width: int
     depth: int
     heads: int | None
+    kv_heads: int | None
     mlp_ratio: float
+    mlp: str
+    mlp_two_thirds: bool
+    norm: str
+    layer_scale: float | None
+    registers: int
     patch: int
     image_size: int | None
     channels: int | None
@@ -162,6 +168,17 @@ class DataShape:
     image_size: int
     channels: int
     classes: int
+
+
+def hidden_width(model: ModelConfig) -> int:
+    """Return the width inside of the perceptron: mlp_ratio times the model's.
+
+    SwiGLU has three matrices; with mlp_two_thirds it is 2/3 as wide, so that it has the parameters
+    of the usual two (Shazeer 2020, section 2).
+    """
+    if model.mlp == "swiglu" and model.mlp_two_thirds:
+        return int(2 * model.width * model.mlp_ratio / 3)
+    return int(model.width * model.mlp_ratio)
 
 
 def flatten(config: Config) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import asdict, replace
 
-from vitladder.config import ComputeConfig, Config, ModelConfig, OptimConfig, flatten
+from vitladder.config import ComputeConfig, Config, ModelConfig, OptimConfig, flatten, hidden_width
 from vitladder.errors import UserError, unknown
 
 DEFAULT_FLOPS = 1e10
@@ -22,6 +22,8 @@ _AT_MOST = {
 _CHOICES: dict[str, tuple[str, ...]] = {
     "on_error": ("continue", "stop"),
     "model.pool": ("token", "avg"),
+    "model.norm": ("layernorm", "rmsnorm"),
+    "model.mlp": ("gelu", "relu", "swiglu"),
     "data.name": ("digits", "parquet", "imagefolder", "hub"),
     "schedule.name": ("cosine", "wsd", "rsqrt"),
     "precision.name": ("fp32", "bf16"),
@@ -34,6 +36,8 @@ _POSITIVE = [
     "model.width",
     "model.depth",
     "model.heads",
+    "model.kv_heads",
+    "model.layer_scale",
     "model.mlp_ratio",
     "model.patch",
     "model.image_size",
@@ -61,6 +65,7 @@ _POSITIVE = [
 ]
 
 _NOT_NEGATIVE = [
+    "model.registers",
     "optim.weight_decay",
     "data.augment.crop",
     "data.augment.randaugment",
@@ -119,7 +124,12 @@ def _check_shape(model: ModelConfig) -> None:
             f"model.patch={model.patch} does not divide model.image_size={model.image_size}; "
             f"patches must tile the image"
         )
-    if int(model.width * model.mlp_ratio) < 1:
+    if model.heads is not None and model.kv_heads is not None and model.heads % model.kv_heads:
+        raise UserError(
+            f"model.kv_heads={model.kv_heads} does not divide model.heads={model.heads}; every "
+            f"head of keys and values serves a group of queries of the same size"
+        )
+    if hidden_width(model) < 1:
         raise UserError(
             f"model.mlp_ratio={model.mlp_ratio:g} is impossible; model.width={model.width} times "
             f"it is the width of the hidden layer, which must be 1 or more"

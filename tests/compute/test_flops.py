@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitladder.compose import compose_config
-from vitladder.compute.flops import default_heads, forward_flops, parameters, shape_of
-from vitladder.compute.plan import plan, position_params, resolve
+from vitladder.compute.flops import (
+    attention_flops,
+    default_heads,
+    forward_flops,
+    parameters,
+    shape_of,
+)
+from vitladder.compute.plan import load_kernel, plan, position_params, resolve
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.train.model import build_model
@@ -24,7 +30,7 @@ PRESETS = sorted(f.stem for f in Path(str(files("vitladder.conf"))).glob("model/
 
 
 def resolved(*overrides: str) -> Config:
-    """A config with naive attention, whose products torch can count."""
+    """A config with naive attention, whose products torch can count, unless another is given."""
     return resolve(compose_config(["attention=naive", *overrides]), DIGITS)
 
 
@@ -37,7 +43,7 @@ def assert_counts_equal_torchs(config: Config, batch: int) -> None:
         )
     counted = parameters(shape, position_params(config, shape))
     assert counted.total == sum(p.numel() for p in model.parameters())
-    flops = forward_flops(shape)
+    flops = forward_flops(shape, attention_flops(shape, load_kernel(config)))
     with FlopCounterMode(display=False) as forward:
         loss = model(images).sum()
     assert forward.get_total_flops() == batch * flops.total
@@ -51,9 +57,10 @@ def test_every_preset_is_counted_exactly(preset: str) -> None:
     assert_counts_equal_torchs(resolved(f"model={preset}"), batch=2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    heads=st.integers(1, 4),
+    attention=st.sampled_from(["naive", "window", "linear"]),
+    heads=st.sampled_from([(1, 1), (2, 1), (3, 3), (4, 2), (4, 1)]),
     head_dim=st.sampled_from([4, 12, 16]),
     depth=st.integers(1, 4),
     mlp_ratio=st.floats(0.5, 5.0),
@@ -63,10 +70,18 @@ def test_every_preset_is_counted_exactly(preset: str) -> None:
     classes=st.integers(10, 40),
     pool=st.sampled_from(["token", "avg"]),
     qk_norm=st.booleans(),
-    position=st.sampled_from(["learned", "sincos2d"]),
+    mlp=st.sampled_from(["gelu", "relu", "swiglu"]),
+    two_thirds=st.booleans(),
+    norm=st.sampled_from(["layernorm", "rmsnorm"]),
+    layer_scale=st.sampled_from([None, 1e-5]),
+    registers=st.integers(0, 4),
+    position=st.sampled_from(
+        ["none", "learned", "sincos2d", "rope_axial", "rope_mixed", "alibi2d", "relative_bias"]
+    ),
 )
 def test_every_option_is_counted_exactly(
-    heads: int,
+    attention: str,
+    heads: tuple[int, int],
     head_dim: int,
     depth: int,
     mlp_ratio: float,
@@ -76,13 +91,21 @@ def test_every_option_is_counted_exactly(
     classes: int,
     pool: str,
     qk_norm: bool,
+    mlp: str,
+    two_thirds: bool,
+    norm: str,
+    layer_scale: float | None,
+    registers: int,
     position: str,
 ) -> None:
-    config = resolved(f"position={position}")
+    if attention == "linear" and position in ("alibi2d", "relative_bias"):
+        attention = "naive"
+    config = resolved(f"attention={attention}", f"position={position}")
     model = replace(
         config.model,
-        width=heads * head_dim,
-        heads=heads,
+        width=heads[0] * head_dim,
+        heads=heads[0],
+        kv_heads=heads[1],
         depth=depth,
         mlp_ratio=mlp_ratio,
         patch=patch,
@@ -91,6 +114,11 @@ def test_every_option_is_counted_exactly(
         classes=classes,
         pool=pool,
         qk_norm=qk_norm,
+        mlp=mlp,
+        mlp_two_thirds=two_thirds,
+        norm=norm,
+        layer_scale=layer_scale,
+        registers=registers,
     )
     assert_counts_equal_torchs(replace(config, model=model), batch=3)
 
@@ -115,7 +143,7 @@ def test_the_counts_of_parameters_add_up() -> None:
         named = dict(build_model(config).named_parameters())
     matmul = [p for n, p in named.items() if p.ndim in (2, 4)]
     assert counted.matmul == sum(p.numel() for p in matmul)
-    embedding = ("patch_embed.", "pos_embed", "cls_token")
+    embedding = ("patch_embed.", "pos_embed", "cls_token", "reg_token")
     rest = [p for n, p in named.items() if not n.startswith(embedding)]
     assert counted.nonembed(shape.width) == sum(p.numel() for p in rest)
 

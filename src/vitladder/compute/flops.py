@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 
-from vitladder.config import ModelConfig
+from vitladder.config import ModelConfig, hidden_width
 from vitladder.errors import UserError
 from vitladder.extend.attention import AttentionFlops, AttentionKernel, AttentionShape
 from vitladder.extend.position import TokenShape
@@ -144,17 +144,6 @@ def shape_of(model: ModelConfig) -> Shape:
         ),
         qk_norm=model.qk_norm,
     )
-
-
-def hidden_width(model: ModelConfig) -> int:
-    """Return the width inside of the perceptron: mlp_ratio times the model's.
-
-    SwiGLU has three matrices; with mlp_two_thirds it is 2/3 as wide, so that it has the parameters
-    of the usual two (Shazeer 2020, section 2).
-    """
-    if model.mlp == "swiglu" and model.mlp_two_thirds:
-        return int(2 * model.width * model.mlp_ratio / 3)
-    return int(model.width * model.mlp_ratio)
 
 
 def default_heads(width: int) -> int:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vitladder.compute.flops import Shape, forward_flops, parameters, shape_of
+from vitladder.compute.flops import (
+    Shape,
+    attention_flops,
+    forward_flops,
+    parameters,
+    shape_of,
+)
 from vitladder.compute.size import sized
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.extend import registry
+from vitladder.extend.attention import AttentionKernel
 from vitladder.extend.position import PositionEncoding
 from vitladder.validation import LARGEST_STEPS, validate
 
@@ -49,11 +56,12 @@ def resolve(config: Config, data: DataShape) -> Config:
             f"model.classes={model.classes} is fewer than the {data.classes} classes of the data"
         )
     if config.ladder.relative is not None and config.compute.flops is not None:
-        encoding = _encoding(config)
+        encoding = load_encoding(config)
         model = sized(
             model, config.ladder, config.compute.flops, lambda shape: _learned(encoding, shape)
         )
-    model = replace(model, heads=shape_of(model).heads)
+    shape = shape_of(model)
+    model = replace(model, heads=shape.heads, kv_heads=shape.kv_heads)
     attention = _all_options("attention", config.attention)
     position = _all_options("position", config.position)
     return validate(replace(config, model=model, attention=attention, position=position))
@@ -63,7 +71,8 @@ def plan(config: Config, data: DataShape) -> Plan:
     """Return the plan of a resolved config; UserError if the budget is less than one step."""
     shape = shape_of(config.model)
     count = parameters(shape, position_params(config, shape))
-    forward = forward_flops(shape)
+    kernel = load_kernel(config)
+    forward = forward_flops(shape, attention_flops(shape, kernel))
     batch = config.data.batch_size
     steps = _steps(config, forward.training)
     images = steps * batch
@@ -85,10 +94,17 @@ def plan(config: Config, data: DataShape) -> Plan:
 
 def position_params(config: Config, shape: Shape) -> int:
     """Return how many parameters the position encoding learns."""
-    return _learned(_encoding(config), shape)
+    return _learned(load_encoding(config), shape)
 
 
-def _encoding(config: Config) -> PositionEncoding:
+def load_kernel(config: Config) -> AttentionKernel:
+    """Return the attention kernel that the config names, with its options."""
+    options = {key: value for key, value in config.attention.items() if key != "name"}
+    return registry.load("attention", config.attention["name"], **options)
+
+
+def load_encoding(config: Config) -> PositionEncoding:
+    """Return the position encoding that the config names, with its options."""
     options = {key: value for key, value in config.position.items() if key != "name"}
     return registry.load("position", config.position["name"], **options)
 

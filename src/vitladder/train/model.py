@@ -13,10 +13,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from vitladder.compute.flops import Shape, hidden_width, shape_of
-from vitladder.config import Config, ModelConfig
+from vitladder.compute.flops import Shape, shape_of
+from vitladder.compute.plan import load_encoding, load_kernel
+from vitladder.config import Config, ModelConfig, hidden_width
 from vitladder.errors import UserError
-from vitladder.extend import registry
 from vitladder.extend.attention import AttentionKernel, AttentionSpec
 from vitladder.extend.position import PositionEncoding
 from vitladder.train.block import PlacedBlock, Places, attention_layer
@@ -41,6 +41,11 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         for number, block in enumerate(self.blocks):
             block.attn.layer = number
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [B, classes] of images [B, channels, rows, columns]."""
+        logits: Tensor = self.forward_head(self.forward_features(x))
+        return logits
+
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the normalised tokens [B, seq, width] of images [B, channels, rows, columns]."""
         patches = self.patch_embed(x)
@@ -54,7 +59,8 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         places = self._places(grid, tokens, parameters)
         for block in self.blocks:
             tokens = block(tokens, places)
-        return self.norm(tokens)
+        normalised: Tensor = self.norm(tokens)
+        return normalised
 
     def _places(
         self, grid: tuple[int, int], tokens: Tensor, parameters: dict[str, Tensor]
@@ -78,7 +84,6 @@ def build_model(config: Config) -> PlacedTransformer:
     """
     shape = shape_of(config.model)
     encoding = _encoding(config, shape)
-    kernel = registry.load("attention", config.attention["name"], **_options(config.attention))
     model = PlacedTransformer(
         **timm_arguments(config.model),
         block_fn=PlacedBlock,
@@ -86,7 +91,7 @@ def build_model(config: Config) -> PlacedTransformer:
         pos_embed="none",
         dynamic_img_size=True,
     )
-    model.plug_in(kernel, encoding, shape)
+    model.plug_in(load_kernel(config), encoding, shape)
     return model
 
 
@@ -123,8 +128,7 @@ def check_plugins(config: Config, device: str, dtype: str) -> None:
     spec = AttentionSpec(
         device=device, dtype=dtype, head_dim=shape.head_dim, bias=bias, bias_grad=bias and learns
     )
-    kernel = registry.load("attention", config.attention["name"], **_options(config.attention))
-    reason = kernel.supports(spec)
+    reason = load_kernel(config).supports(spec)
     if reason is not None:
         asked = f" with position={config.position['name']}" if bias else ""
         raise UserError(
@@ -133,11 +137,10 @@ def check_plugins(config: Config, device: str, dtype: str) -> None:
 
 
 def _encoding(config: Config, shape: Shape) -> PositionEncoding:
-    name = config.position["name"]
-    encoding = registry.load("position", name, **_options(config.position))
+    encoding = load_encoding(config)
     reason = encoding.supports(shape.tokens)
     if reason is not None:
-        raise UserError(f"position={name} cannot serve this model: {reason}")
+        raise UserError(f"position={config.position['name']} cannot serve this model: {reason}")
     return encoding
 
 
@@ -157,7 +160,3 @@ def _swiglu(hidden: int) -> type[nn.Module]:
         SwiGLU.__init__(self, in_features, hidden, **options)
 
     return type("PlacedSwiGLU", (SwiGLU,), {"__init__": start})
-
-
-def _options(node: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in node.items() if key != "name"}

@@ -16,6 +16,9 @@ from vitladder.extend.conformance.numeric import ERROR_LIMIT, difference_units, 
 from vitladder.extend.conformance.probe import Probe, gradients, interpreted, watched
 from vitladder.extend.conformance.rule import Rule, exact_only
 
+_SMALL = 64
+"""Bytes that saved_bytes may leave out, such as the state of a random number generator."""
+
 
 def contract(probe: Probe, case: Case) -> Iterator[Finding]:
     """Outputs and gradients have the shapes, dtypes and device of the contract."""
@@ -134,8 +137,8 @@ def memory(probe: Probe, case: Case) -> Iterator[Finding]:
         yield from probe.within("memory", case, growth, 1.1, "growth, over that of seq,")
     said = probe.kernel_of(case).saved_bytes(case.shape, probe.run(case).inputs.q.element_size())
     plain = case.bias is None and not (case.causal or case.lse)
-    if plain and abs(kept - said) > 0.01 * kept:
-        yield Finding("memory", str(case), f"keeps {kept} bytes", f"saved_bytes, {said}, to 1 %")
+    if plain and abs(kept - said) > max(0.01 * kept, _SMALL):
+        yield Finding("memory", str(case), f"keeps {kept} bytes", f"saved_bytes: {said}")
 
 
 def _kept_bytes(probe: Probe, case: Case) -> int:

@@ -48,7 +48,8 @@ GRIDS = {
 class Case:
     """One call: q is [batch, heads, queries, head_dim], k and v have `keys` rows.
 
-    scale=None is the default; logits is "normal", "large" (about 100), or "high" and "low" (near
+    scale=None is the default; wide_bias is one of float32 beside 16-bit q, as a learned
+    one is under autocast; logits is "normal", "large" (about 100), or "high" and "low" (near
     +1e4 and -1e4); lse says whether the log-sum-exp is asked for and has a gradient.
     """
 
@@ -63,6 +64,7 @@ class Case:
     bias: str | None = None
     mask: str = "none"
     bias_grad: bool = True
+    wide_bias: bool = False
     causal: bool = False
     scale: float | None = None
     logits: str = "normal"
@@ -75,6 +77,7 @@ class Case:
         words = [self.dtype, size, self.layout, f"dO {self.grad_layout}"]
         if self.bias is not None:
             words.append(f"bias [{','.join(self.bias)}]")
+        words += ["float32 bias"] * self.wide_bias
         words += [f"-inf {self.mask}"] * (self.mask != "none") + ["causal"] * self.causal
         words += [f"scale {self.scale}"] * (self.scale is not None)
         words += [f"{self.logits} logits"] * (self.logits != "normal") + ["lse"] * self.lse

@@ -159,6 +159,9 @@ def _edges(offer: Offer) -> Iterator[Case]:
         yield replace(_base(offer, 1, 2, *size), head_dim=dim, bias="BHMN" if biased else None)
     for bias in ("BHMN", "1HMN", "B1MN", "H11", "BH1N") if biased else ():
         yield replace(_base(offer, 2, 3, 5, 7), bias=bias, head_dim=min(offer.head_dims))
+    if biased:
+        half = replace(_base(offer, 1, 2, 17, 33), dtype=offer.dtypes[-1])
+        yield replace(half, bias="1HMN", wide_bias=True)
 
 
 def _rounding(offer: Offer) -> Iterator[Case]:

@@ -150,7 +150,8 @@ def _bias(
         bias[..., ::3, :] = float("-inf")
     if case.mask == "keys":
         bias[..., (shape[-1] + 1) // 2 :] = float("-inf")
-    bias = bias.to(getattr(torch, case.dtype)).to(device)
+    dtype = "float32" if case.wide_bias and case.dtype != "float64" else case.dtype
+    bias = bias.to(getattr(torch, dtype)).to(device)
     order = tuple(range(bias.dim()))
     if case.layout == "dmajor" and bias.dim() > 1:
         order = (*order[:-2], order[-1], order[-2])
