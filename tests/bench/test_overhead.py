@@ -23,5 +23,5 @@ def test_the_ratio_is_the_median_over_rounds() -> None:
 @pytest.mark.slow
 def test_what_lies_between_runs_is_measured_without_the_start() -> None:
     measured = measure_between_runs("csv", few=1, many=3)
-    assert measured.seconds > 0
+    assert measured.logger == "csv"
     assert "from one run of a multirun to the next" in str(measured)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -134,6 +137,23 @@ def test_the_sessions_of_a_run_are_one_wandb_run_and_no_other_folders(server: Se
     assert came == [(0, 10), (1, 20), (2, 30), (3, 30), (4, 40)]
     assert sync(here.parent) == Synced(now=0, before=1)
     assert len(server.rows) == 5
+
+
+@pytest.mark.slow
+def test_a_session_that_was_killed_does_not_keep_the_run_from_going_on() -> None:
+    folder = Path("outputs/study/key")
+    session(folder, 10)  # this process's W&B service serves the child too, and outlives it
+    killed = (
+        "import os, signal; from pathlib import Path; "
+        "from vitladder.compose import compose_config; "
+        "from vitladder.runs.tracking import make_tracker; "
+        f"make_tracker(compose_config([]), {{}}, 'key', Path('{folder}')).start(); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed]).returncode == -signal.SIGKILL
+    session(folder, 20)
+    ids = offline_ids(folder)
+    assert ids[0] == ids[1] != ids[2]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import uuid
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 from vitladder.config import Config, flatten
 from vitladder.errors import UserError
 from vitladder.runs.atomic import write_text
+
+log = logging.getLogger(__name__)
 
 _ID_FILE = ".wandb-id"
 
@@ -61,17 +64,28 @@ class WandbTracker:
 
     def start(self) -> None:
         """Start the W&B run, or go on with it, with C and D as possible x-axes."""
+        try:
+            self._run = self._init(_wandb_id(self._folder))
+        except Exception as error:
+            # W&B's service may still hold the id for a session that was killed a moment ago.
+            log.warning("W&B does not go on with its run (%s); this session is a new one", error)
+            self._run = self._init(_new_wandb_id(self._folder))
+        for axis in ("step", "images", "flops"):
+            self._run.define_metric(axis, hidden=True)
+        self._run.define_metric("*", step_metric="flops")
+
+    def _init(self, wandb_id: str) -> Any:
         import wandb
 
         offline = self._config.logger.name == "wandb"
-        self._run = wandb.init(
+        return wandb.init(
             mode="offline" if offline else "online",
             dir=self._folder.absolute(),
             project=self._config.logger.project,
             entity=self._config.logger.entity,
             group=self._config.study,
             job_type="train",
-            id=_wandb_id(self._folder),
+            id=wandb_id,
             resume="allow",
             name=self._run_key,
             config={**flatten(self._config), **{f"plan.{k}": v for k, v in self._plan.items()}},
@@ -85,9 +99,6 @@ class WandbTracker:
                 x_disable_meta=True,
             ),
         )
-        for axis in ("step", "images", "flops"):
-            self._run.define_metric(axis, hidden=True)
-        self._run.define_metric("*", step_metric="flops")
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Send one row of metrics.csv, once: a resumed run repeats some that W&B has."""
@@ -122,9 +133,13 @@ def _wandb_id(folder: Path) -> str:
     may be trained in two studies or on two machines.
     """
     file = folder / _ID_FILE
-    if not file.exists():
-        write_text(file, uuid.uuid4().hex[:16])
-    return file.read_text(encoding="utf-8")
+    return file.read_text(encoding="utf-8") if file.exists() else _new_wandb_id(folder)
+
+
+def _new_wandb_id(folder: Path) -> str:
+    drawn = uuid.uuid4().hex[:16]
+    write_text(folder / _ID_FILE, drawn)
+    return drawn
 
 
 @dataclass(frozen=True)
