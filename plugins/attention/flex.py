@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import flex_attention
+from torch.nn.attention.flex_attention import AuxOutput, AuxRequest, flex_attention
 
 from vitladder.extend.attention import AttentionKernel, AttentionShape, AttentionSpec
 
 ScoreMod = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 """(score, batch, head, query, key) -> score; what FlexAttention compiles into its kernel."""
+
+Attend = Callable[..., Tensor | tuple[Tensor, AuxOutput]]
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,7 @@ class Flex(AttentionKernel):
     def supports(self, spec: AttentionSpec) -> str | None:
         """Refuse what FlexAttention cannot train on."""
         if spec.device != "cuda":
-            return (
-                f"FlexAttention has no backward on {spec.device}, only on cuda; attention=sdpa works"
-            )
+            return f"FlexAttention has no backward on {spec.device}; attention=sdpa works there"
         if spec.head_dim < 16:
             return f"FlexAttention needs a head_dim of 16 or more, not {spec.head_dim}"
         return super().supports(spec)
@@ -49,9 +50,10 @@ class Flex(AttentionKernel):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Pass on to torch, compiled; FlexAttention without compilation keeps every score."""
         modify = self._score_mod(bias, causal, k.shape[-2] - q.shape[-2])
-        attend = _compiled() if q.is_cuda else flex_attention
-        done = attend(q, k, v, score_mod=modify, scale=scale, return_lse=return_lse)
-        return cast("Tensor | tuple[Tensor, Tensor]", done)
+        attend = _compiled() if q.is_cuda else cast(Attend, flex_attention)
+        asked = AuxRequest(lse=True) if return_lse else None
+        done = attend(q, k, v, score_mod=modify, scale=scale, return_aux=asked)
+        return (done[0], cast(Tensor, done[1].lse)) if isinstance(done, tuple) else done
 
     def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
         """Return the bytes of the log-sum-exp, in float32."""
@@ -65,7 +67,9 @@ class Flex(AttentionKernel):
             return None
         sizes = bias.shape if bias is not None else ()
 
-        def modify(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        def modify(
+            score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor
+        ) -> Tensor:
             if softcap:
                 score = softcap * torch.tanh(score / softcap)
             if bias is not None:
@@ -79,6 +83,7 @@ class Flex(AttentionKernel):
         return modify
 
 
-def _compiled() -> Callable[..., object]:
-    """Return FlexAttention compiled for the shapes at hand."""
-    return cast("Callable[..., object]", torch.compile(flex_attention, dynamic=False))
+@cache
+def _compiled() -> Attend:
+    """Return FlexAttention compiled; torch keeps one kernel for each shape that comes."""
+    return cast(Attend, torch.compile(flex_attention, dynamic=False))

@@ -65,8 +65,8 @@ class Linear(AttentionKernel):
         q_log = _log_features(q.to(wide) * root, projection)
         k_log = _log_features(k.to(wide) * math.copysign(root, scale), projection)
         # Any constant per query, and one for all keys, cancels; the largest keeps exp in range.
-        q_top = q_log.amax(dim=-1, keepdim=True).detach()
-        k_top = k_log.amax(dim=(-2, -1), keepdim=True).detach()
+        q_top = q_log.detach().amax(dim=-1, keepdim=True)
+        k_top = k_log.detach().amax(dim=(-2, -1), keepdim=True)
         q_features, k_features = (q_log - q_top).exp(), (k_log - k_top).exp()
         total = (q_features * k_features.sum(dim=-2, keepdim=True)).sum(dim=-1, keepdim=True)
         # Features of far-apart q and k can all underflow; the row is then 0 instead of 0 / 0.
@@ -77,16 +77,30 @@ class Linear(AttentionKernel):
         mean = total.squeeze(-1) / self.features
         return output, mean.log() + q_top.squeeze(-1) + k_top.squeeze(-1)
 
+    def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
+        """Return the bytes of the features and what they are made of, all linear in seq."""
+        wide = max(4, element_size)
+        queries, keys, width = shape.queries, shape.keys, shape.head_dim
+        elements = (queries + keys) * (self.features + width)
+        elements += queries * width + 2 * queries + self.features * (width + 1)
+        if wide != element_size:
+            elements += keys * width
+        return shape.batch * shape.heads * elements * wide + self.features * width * wide
+
     def flops(self, shape: AttentionShape) -> AttentionFlops:
-        """Return the FLOPs of the features, and of mixing the values through them."""
+        """Return the FLOPs of the features, and of their products with the values."""
         product = 2 * shape.batch * shape.heads * self.features * shape.head_dim
-        both = product * (shape.queries + shape.keys)
-        return AttentionFlops(scores=both, values=both)
+        return AttentionFlops(
+            scores=product * shape.keys,
+            values=product * shape.queries,
+            features=product * (shape.queries + shape.keys),
+        )
 
 
 def _log_features(x: Tensor, projection: Tensor) -> Tensor:
     """Return w·x - |x|²/2 for every feature w, [..., features]."""
-    return x @ projection.mT - x.square().sum(dim=-1, keepdim=True) / 2
+    logs: Tensor = x @ projection.mT - x.square().sum(dim=-1, keepdim=True) / 2
+    return logs
 
 
 @lru_cache(maxsize=16)
@@ -100,7 +114,8 @@ def _rows(features: int, head_dim: int, seed: int) -> list[list[float]]:
     def rotation() -> Tensor:
         # Without the signs the first entries of Q are never positive, and the features biased.
         factors = torch.linalg.qr(normal(head_dim, head_dim))
-        return (factors.Q * factors.R.diagonal().sign()).mT
+        turned: Tensor = factors.Q * factors.R.diagonal().sign()
+        return turned.mT
 
     blocks = -(-features // head_dim)
     square = [rotation() for _ in range(blocks)]

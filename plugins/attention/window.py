@@ -71,22 +71,40 @@ class Window(AttentionKernel):
         if causal:
             raise ValueError("window attention cannot be causal")
         self._check(q.shape[-2], k.shape[-2])
-        scale = q.shape[-1] ** -0.5 if scale is None else scale
-        prefix, (rows, columns) = self._prefix, self._grid
-        keys, mask = self._blocks(q.device)
-        parts = [_attend(q[:, :, :prefix], k, v, _part(bias, 0, prefix), scale)] if prefix else []
-        q_rows = q[:, :, prefix:].unflatten(2, (rows, columns))
-        row_bias = mask
+        wide = torch.promote_types(q.dtype, torch.float32)
+        scaled = q.to(wide) * (q.shape[-1] ** -0.5 if scale is None else scale)
+        # Widened before keys are gathered, so that the gradient of a gather is summed in float32.
+        k, v = k.to(wide), v.to(wide)
+        mask_size = (q.shape[-2], k.shape[-2])
         if bias is not None:
-            wide = bias.expand(*bias.shape[:2], *(q.shape[-2], k.shape[-2]))
-            by_row = wide[:, :, prefix:].unflatten(2, (rows, columns))
-            index = keys[:, None].expand(*by_row.shape[:4], keys.shape[1])
-            row_bias = by_row.gather(-1, index) + mask
-        output, lse = _attend(q_rows, k[:, :, keys], v[:, :, keys], row_bias, scale)
-        parts.append((output.flatten(2, 3), lse.flatten(2, 3)))
-        outputs, sums = zip(*parts, strict=True)
-        whole = torch.cat(outputs, dim=2)
-        return (whole, torch.cat(sums, dim=2)) if return_lse else whole
+            bias = bias.expand(*(1,) * (4 - max(2, bias.dim())), *bias.shape[:-2], *mask_size)
+        keys, mask = self._blocks(q.device)
+        first = _scores(scaled[:, :, : self._prefix], k, bias)
+        rows = _scores(
+            scaled[:, :, self._prefix :].reshape(*q.shape[:2], *self._grid, q.shape[3]),
+            k[:, :, keys],
+            mask if bias is None else self._of_blocks(bias, keys) + mask,
+        )
+        parts = [_mixed(first, v, bias is None), _mixed(rows, v[:, :, keys], bias is None)]
+        output = torch.cat([parts[0], parts[1].flatten(2, 3)], dim=2).to(q.dtype)
+        if not return_lse:
+            return output
+        return output, torch.cat([_logsumexp(first), _logsumexp(rows).flatten(2, 3)], dim=2)
+
+    def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
+        """Return the bytes of the weights, the scaled q, the gathered k and v, and widened ones."""
+        wide, seq = max(4, element_size), shape.keys
+        placed = self.placed(shape.grid, shape.prefix)
+        rows, columns = shape.grid
+        keys = rows * placed._block
+        elements = seq * shape.head_dim + 2 * keys * shape.head_dim
+        elements += shape.prefix * seq + columns * keys
+        if shape.prefix:
+            # The products of prefix and patches each keep their queries.
+            elements += rows * columns * shape.head_dim
+        if wide != element_size:
+            elements += 2 * seq * shape.head_dim
+        return shape.batch * shape.heads * elements * wide + 8 * keys
 
     def flops(self, shape: AttentionShape) -> AttentionFlops:
         """Return the FLOPs of the blocks, also of the columns in them that the mask cuts."""
@@ -120,6 +138,11 @@ class Window(AttentionKernel):
         mask[:, :, self._prefix :].masked_fill_(far, float("-inf"))
         return torch.cat([prefix, places], dim=1), mask
 
+    def _of_blocks(self, bias: Tensor, keys: Tensor) -> Tensor:
+        """Return [B, H, rows, columns, block] of a bias [B, H, seq, seq]."""
+        by_row = bias[:, :, self._prefix :].reshape(*bias.shape[:2], *self._grid, bias.shape[3])
+        return by_row.gather(-1, keys[:, None].expand(*by_row.shape[:4], keys.shape[1]))
+
     def _check(self, queries: int, keys: int) -> None:
         seq = self._prefix + self._grid[0] * self._grid[1]
         if queries != seq or keys != seq:
@@ -129,21 +152,24 @@ class Window(AttentionKernel):
             )
 
 
-def _part(bias: Tensor | None, first: int, last: int) -> Tensor | None:
-    """Return the bias of some queries; one that is the same for all queries stays as it is."""
-    return bias if bias is None or bias.shape[-2] == 1 else bias[..., first:last, :]
+def _scores(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
+    """Return q kᵀ + bias [..., M, N], of those rows of the bias that q has."""
+    scores: Tensor = q @ k.mT
+    return scores if bias is None else scores + bias[..., : q.shape[-2], :]
 
 
-def _attend(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float
-) -> tuple[Tensor, Tensor]:
-    """Return softmax attention and its log-sum-exp; q [..., M, D], k and v [..., N, D]."""
-    wide = torch.promote_types(q.dtype, torch.float32)
-    scores = (q.to(wide) * scale) @ k.to(wide).mT
-    if bias is not None:
-        scores = scores + bias
+def _mixed(scores: Tensor, v: Tensor, every_row_sees: bool) -> Tensor:
+    """Return softmax(scores) v; a row that a bias masks wholly gives 0, forward and backward."""
+    if every_row_sees:
+        plain: Tensor = scores.softmax(dim=-1) @ v
+        return plain
     masked = scores.amax(dim=-1, keepdim=True) == float("-inf")
-    finite = scores.masked_fill(masked, 0.0)
-    weights = finite.softmax(dim=-1).masked_fill(masked, 0.0)
-    lse = finite.logsumexp(dim=-1).masked_fill(masked[..., 0], float("-inf"))
-    return (weights @ v.to(wide)).to(q.dtype), lse
+    weights = scores.masked_fill(masked, 0.0).softmax(dim=-1).masked_fill(masked, 0.0)
+    mixed: Tensor = weights @ v
+    return mixed
+
+
+def _logsumexp(scores: Tensor) -> Tensor:
+    masked = scores.amax(dim=-1) == float("-inf")
+    finite = scores.masked_fill(masked.unsqueeze(-1), 0.0)
+    return finite.logsumexp(dim=-1).masked_fill(masked, float("-inf"))

@@ -43,6 +43,6 @@ def _resized(table: Tensor, grid: Grid, seq: int) -> Tensor:
     side = math.isqrt(table.shape[1] - prefix)
     if grid == (side, side):
         return table
-    places = table[:, prefix:].unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    places = table[:, prefix:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
     resized = interpolate(places.float(), grid, mode="bicubic", antialias=True)
     return torch.cat([table[:, :prefix], resized.flatten(2).mT.to(table.dtype)], dim=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -57,7 +57,7 @@ def test_every_preset_is_counted_exactly(preset: str) -> None:
     assert_counts_equal_torchs(resolved(f"model={preset}"), batch=2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     attention=st.sampled_from(["naive", "window", "linear"]),
     heads=st.sampled_from([(1, 1), (2, 1), (3, 3), (4, 2), (4, 1)]),

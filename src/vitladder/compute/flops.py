@@ -58,6 +58,7 @@ class ForwardFlops:
     qkv: int
     scores: int
     values: int
+    features: int
     projection: int
     mlp: int
     head: int
@@ -69,8 +70,11 @@ class ForwardFlops:
 
     @property
     def backward(self) -> int:
-        """The exact backward: two products for each forward one, but no gradient of pixels."""
-        return 2 * self.total - self.patch_embed
+        """The exact backward: two products for each forward one.
+
+        But there is no gradient of pixels, nor of matrices that are not learned.
+        """
+        return 2 * self.total - self.patch_embed - self.features
 
     @property
     def training(self) -> int:
@@ -161,6 +165,7 @@ def forward_flops(shape: Shape, attention: AttentionFlops) -> ForwardFlops:
         qkv=shape.depth * 2 * seq * width * shape.qkv_width,
         scores=shape.depth * attention.scores,
         values=shape.depth * attention.values,
+        features=shape.depth * attention.features,
         projection=shape.depth * 2 * seq * width * width,
         mlp=shape.depth * 2 * shape.mlp_products * seq * width * shape.hidden,
         head=2 * width * shape.classes,

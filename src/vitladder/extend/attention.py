@@ -43,10 +43,20 @@ class AttentionShape:
 
 @dataclass(frozen=True)
 class AttentionFlops:
-    """Forward matmul FLOPs of one call: what comes before the values are mixed, and the mixing."""
+    """Forward matmul FLOPs of one call: what comes before the values are mixed, and the mixing.
+
+    `features` are products with a matrix that is not learned: their backward is one product, not
+    two.
+    """
 
     scores: int
     values: int
+    features: int = 0
+
+    @property
+    def total(self) -> int:
+        """All forward matmul FLOPs of the call."""
+        return self.scores + self.values + self.features
 
 
 class AttentionKernel(ABC):

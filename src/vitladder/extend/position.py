@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -35,7 +34,7 @@ class TokenShape:
         return self.prefix + self.grid[0] * self.grid[1]
 
 
-class PositionEncoding(ABC):
+class PositionEncoding:
     """Tells the model where a patch is; a subclass's fields are its options.
 
     A plugin is one file with one such class, a dataclass whose fields have literal defaults. It

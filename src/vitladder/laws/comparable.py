@@ -28,14 +28,52 @@ def difference(records: Sequence[Record]) -> str | None:
     A setting that a record does not hold counts as null.
     """
     settings = [_settings(record) for record in records]
-    keys = sorted(set().union(*settings), key=lambda key: (not key.endswith("name"), key))
-    differing = [key for key in keys if len(_distinct(settings, key)) > 1]
+    differing = _differing(settings)
     if not differing:
         return None
     shown = [f"{key} ({_values(records, settings, key)})" for key in differing[:SHOWN_KEYS]]
     more = len(differing) - len(shown)
     named = ", ".join(shown) + (f" and {more} more settings" if more else "")
     return f"one law is over size, compute and seed alone, and these runs differ in {named}"
+
+
+def groups(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Runs that may share a law, together, under what sets them apart: "attention.name=naive".
+
+    One group without a name where nothing does. Options of one plugin that the others do not have
+    are left out of the names where the plugin's name says enough.
+    """
+    settings = [_settings(record) for record in records]
+    telling = _differing(settings)
+    for kind in ("attention", "position"):
+        if f"{kind}.name" in telling:
+            telling = [
+                key
+                for key in telling
+                if not key.startswith(f"{kind}.")
+                or key == f"{kind}.name"
+                or _varies_within(settings, f"{kind}.name", key)
+            ]
+    found: dict[str, list[Record]] = {}
+    for record, one in zip(records, settings, strict=True):
+        name = ", ".join(f"{key}={_text(one.get(key))}" for key in telling)
+        found.setdefault(name, []).append(record)
+    return found
+
+
+def _differing(settings: Sequence[Settings]) -> list[str]:
+    """The keys that have several values, those of names first."""
+    keys = sorted(set().union(*settings), key=lambda key: (not key.endswith("name"), key))
+    return [key for key in keys if len(_distinct(settings, key)) > 1]
+
+
+def _varies_within(settings: Sequence[Settings], name: str, key: str) -> bool:
+    """Whether runs of one plugin differ in this option of it."""
+    plugins = _distinct(settings, name)
+    return any(
+        len(_distinct([one for one in settings if one.get(name) == plugin], key)) > 1
+        for plugin in plugins
+    )
 
 
 def _settings(record: Record) -> dict[str, Any]:

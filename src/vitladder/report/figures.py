@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from vitladder.laws.study import RunPoint
+from vitladder.report.comparison import Choice, comparison, drawable, read_choices
 from vitladder.report.plots import (
     Fit,
     frontier,
@@ -45,7 +46,10 @@ def page_figures(
     folder: Path, records: Sequence[Record], runs: Sequence[RunPoint], fit: Fit
 ) -> list[PageFigure]:
     """All figures of a study, the answer first."""
+    choices = read_choices(records)
+    compared = [_comparison(choices)] if drawable(choices) else []
     return [
+        *compared,
         _isoflop(runs, fit),
         _frontier(runs, fit),
         _optimum(runs, fit),
@@ -58,6 +62,14 @@ def page_figures(
 def _drawn(name: str, title: str, caption: str, draw: Callable[[], Figure]) -> PageFigure:
     with matplotlib.rc_context(RC):
         return PageFigure(name, title, caption, to_svg(draw(), name, f"{title}. {caption}"))
+
+
+def _comparison(choices: Sequence[Choice]) -> PageFigure:
+    caption = (
+        "Grey dots are runs, bars the mean over seeds; a difference below the dots' own spread "
+        "says nothing."
+    )
+    return _drawn("comparison", "Choices compared", caption, lambda: comparison(choices))
 
 
 def _isoflop(runs: Sequence[RunPoint], fit: Fit) -> PageFigure:

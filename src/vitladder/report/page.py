@@ -10,6 +10,8 @@ from typing import Any
 from vitladder.laws.study import RunPoint, points, read_records, study_name
 from vitladder.report import markup, provenance, tables
 from vitladder.report.answer import answer
+from vitladder.report.comparison import HEAD as COMPARED
+from vitladder.report.comparison import comparison_rows, read_choices
 from vitladder.report.css import CSS
 from vitladder.report.figures import PageFigure, page_figures
 from vitladder.runs.atomic import write_text
@@ -60,6 +62,7 @@ def render(
             *(markup.paragraph(text) for text in answer(runs, fit)),
             "</section>",
             _figures(figures),
+            _comparison(records),
             _laws(fit),
             _runs(records),
             _provenance(records, fit, command),
@@ -79,6 +82,16 @@ def _figures(figures: Sequence[PageFigure]) -> str:
     if all(drawn.svg is None for drawn in figures):
         return ""
     return f'<div class="figures">{"".join(markup.figure(drawn) for drawn in figures)}</div>'
+
+
+def _comparison(records: Sequence[Record]) -> str:
+    """The choices that the study compares; nothing at all where its runs differ in size alone."""
+    choices = read_choices(records)
+    if not choices:
+        return ""
+    rows = comparison_rows(choices)
+    caption = "Validation loss of each choice at the same budget, mean over seeds"
+    return markup.section("comparison", "Comparison", markup.table(caption, COMPARED, rows))
 
 
 def _laws(fit: Fit) -> str:

@@ -49,7 +49,7 @@ class PlacedAttention(Attention):  # type: ignore[misc]  # timm is untyped
         super().__init__(dim, num_heads, **options)
         if self.kv_heads != num_heads:
             width = (num_heads + 2 * self.kv_heads) * self.head_dim
-            self.qkv = nn.Linear(dim, width, bias=self.qkv.bias is not None)
+            self.qkv = nn.Linear(dim, width, bias=options.get("qkv_bias", False))
 
     def forward(self, x: Tensor, places: Places) -> Tensor:
         """Return the attention's output [B, seq, width]."""
@@ -67,9 +67,9 @@ class PlacedAttention(Attention):  # type: ignore[misc]  # timm is untyped
 
     def _split(self, packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q [B, heads, seq, head_dim], and k and v [B, kv_heads, seq, head_dim]."""
-        heads = packed.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        q, k, v = heads.split([self.num_heads, self.kv_heads, self.kv_heads], dim=1)
-        return q, k, v
+        heads = packed.view(*packed.shape[:2], -1, self.head_dim).transpose(1, 2)
+        last_key = self.num_heads + self.kv_heads
+        return heads[:, : self.num_heads], heads[:, self.num_heads : last_key], heads[:, last_key:]
 
 
 def attention_layer(kv_heads: int) -> type[nn.Module]:
