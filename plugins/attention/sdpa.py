@@ -84,11 +84,13 @@ class Sdpa(AttentionKernel):
         rows = shape.queries + shape.keys * (1 if wide == element_size else 2)
         return heads * (shape.queries * shape.keys + rows * shape.head_dim) * wide
 
-    def ran_backend(self, q: Tensor, k: Tensor, v: Tensor, **options: Any) -> str:
+    def ran_backend(
+        self, q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None
+    ) -> str | None:
         """Call the kernel and return the backend that really ran, by the operators it called."""
         record = _Record()  # type: ignore[no-untyped-call]
         with record:
-            self(q, k, v, **options)
+            self(q, k, v, bias=bias)
         return record.backend
 
     def _chosen(self) -> AbstractContextManager[None]:

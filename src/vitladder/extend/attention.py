@@ -107,6 +107,13 @@ class AttentionKernel(ABC):
         del queries, keys
         return None
 
+    def ran_backend(
+        self, q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None
+    ) -> str | None:
+        """Return which of its implementations serves such a call; None where there is but one."""
+        del q, k, v, bias
+        return None
+
     def flops(self, shape: AttentionShape) -> AttentionFlops:
         """Return the forward matmul FLOPs; every kernel that sees all keys does the same work."""
         product = 2 * shape.batch * shape.heads * shape.queries * shape.keys * shape.head_dim

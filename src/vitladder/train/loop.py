@@ -23,7 +23,7 @@ from vitladder.runs.record import Record, Results
 from vitladder.runs.sweep import Place
 from vitladder.runs.tracking import Tracker, make_tracker
 from vitladder.train.fit import Surroundings, fit
-from vitladder.train.model import check_plugins
+from vitladder.train.model import attention_backend, check_plugins
 from vitladder.train.parallel import DTYPE, device_name, pick_device
 
 log = logging.getLogger("vitladder")
@@ -120,7 +120,9 @@ def _unfinished(job: Job) -> Record:
 
 
 def _environment(job: Job, device: torch.device, prepared: Prepared) -> dict[str, Any]:
+    dtype = getattr(torch, DTYPE[job.config.precision.name])
     return {
+        "attention_backend": attention_backend(job.config, device, dtype),
         "versions": record.versions(),
         "git_commit": record.git_commit(),
         "machine": record.machine(),

@@ -136,6 +136,27 @@ def check_plugins(config: Config, device: str, dtype: str) -> None:
         )
 
 
+def attention_backend(config: Config, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Return which implementation the kernel runs for one image of this model; None if it has one.
+
+    The kernel is called to find out, with a bias that needs a gradient where the model's does.
+    """
+    shape = shape_of(config.model)
+    tokens, encoding = shape.tokens, _encoding(config, shape)
+    size = (1, shape.heads, tokens.seq, shape.head_dim)
+    q, k, v = (
+        torch.zeros(size, dtype=dtype, device=device, requires_grad=True) for _ in range(3)
+    )
+    learned = {
+        name: nn.Parameter(table.to(device))
+        for name, table in encoding.parameters(tokens).items()
+    }
+    bias = encoding.bias(tokens.grid, shape.heads, device, **learned)
+    if bias is not None:
+        bias = pad(bias, (tokens.prefix, 0, tokens.prefix, 0))
+    return load_kernel(config).placed(tokens.grid, tokens.prefix).ran_backend(q, k, v, bias=bias)
+
+
 def _encoding(config: Config, shape: Shape) -> PositionEncoding:
     encoding = load_encoding(config)
     reason = encoding.supports(shape.tokens)
