@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vitladder.compose import compose_config
-from vitladder.laws.comparable import difference
+from vitladder.laws.comparable import difference, groups
 from vitladder.runs.record import Record, Results
 
 
@@ -32,6 +32,7 @@ def record(*overrides: str, data: str = "0a1b", key: str = "a") -> Record:
     "overrides",
     [
         "model.width=32 model.depth=3 model.heads=4 model.mlp_ratio=2",
+        "model.width=32 model.heads=4 model.kv_heads=4",
         "compute.steps=7",
         "compute.flops=1e12 ladder.relative=2 ladder.exponent=0.4",
         "seed=3",
@@ -47,6 +48,7 @@ def test_size_compute_seed_and_what_changes_no_result_may_differ(overrides: str)
     [
         ("optim.lr=0.01", "optim.lr (0.005 in run a, 0.01 in run b)"),
         ("attention=naive", "attention.name (naive in run b, sdpa in run a)"),
+        ("model.kv_heads=1", "model.heads / model.kv_heads (1 in run a, 2.0 in run b)"),
         ("model.patch=4", "model.patch (2 in run a, 4 in run b)"),
         ("model.qk_norm=false", "model.qk_norm (false in run b, true in run a)"),
         ("data.augment.flip=true", "data.augment.flip (false in run a, true in run b)"),
@@ -95,3 +97,22 @@ def test_runs_without_settings_share_a_law() -> None:
     bare = Record("a", "demo", "complete", {}, {}, Results(), {}, {}, "")
     assert difference([bare, bare]) is None
     assert difference([]) is None
+
+
+def test_groups_are_named_by_what_sets_them_apart() -> None:
+    runs = [
+        record("attention=naive", "seed=1", key="a"),
+        record("attention=window", key="b"),
+        record("attention=naive", key="c"),
+    ]
+    found = {name: [run.run_key for run in group] for name, group in groups(runs).items()}
+    assert found == {"attention.name=naive": ["a", "c"], "attention.name=window": ["b"]}
+
+
+def test_options_of_one_plugin_name_its_groups() -> None:
+    runs = [record("attention=window", f"attention.radius={radius}") for radius in (1, 2)]
+    assert list(groups(runs)) == ["attention.radius=1", "attention.radius=2"]
+
+
+def test_runs_that_share_a_law_are_one_group_without_a_name() -> None:
+    assert list(groups([record(), record("seed=1"), record("model.width=8")])) == [""]

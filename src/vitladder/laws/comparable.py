@@ -13,8 +13,9 @@ from typing import Any
 from vitladder.run_key import NOT_SCIENTIFIC
 from vitladder.runs.record import Record
 
-SIZE = ("model.width", "model.depth", "model.heads", "model.mlp_ratio")
+SIZE = ("model.width", "model.depth", "model.heads", "model.kv_heads", "model.mlp_ratio")
 VARIES = (*SIZE, "compute", "seed", *NOT_SCIENTIFIC)
+SHARING = "model.heads / model.kv_heads"
 DATA = "environment.data"  # the fingerprint of images and labels, which data.path does not tell
 SHOWN_KEYS, SHOWN_VALUES = 3, 4
 LONGEST = 24  # characters of a value; of a longer one, such as a fingerprint, 12 are shown
@@ -79,7 +80,14 @@ def _varies_within(settings: Sequence[Settings], name: str, key: str) -> bool:
 def _settings(record: Record) -> dict[str, Any]:
     """The run's settings that must be the same throughout a law, by dotted key."""
     config = {key: value for key, value in _flat(record.config) if not _varies(key)}
-    return config | {DATA: record.environment.get("data")}
+    return config | _sharing(record) | {DATA: record.environment.get("data")}
+
+
+def _sharing(record: Record) -> dict[str, Any]:
+    """How many heads of queries share one of keys and values, which size alone does not change."""
+    model = record.config.get("model") or {}
+    heads, kv_heads = model.get("heads"), model.get("kv_heads")
+    return {SHARING: heads / kv_heads if heads and kv_heads else 1}
 
 
 def _flat(node: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:

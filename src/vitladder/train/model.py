@@ -144,12 +144,9 @@ def attention_backend(config: Config, device: torch.device, dtype: torch.dtype) 
     shape = shape_of(config.model)
     tokens, encoding = shape.tokens, _encoding(config, shape)
     size = (1, shape.heads, tokens.seq, shape.head_dim)
-    q, k, v = (
-        torch.zeros(size, dtype=dtype, device=device, requires_grad=True) for _ in range(3)
-    )
+    q, k, v = (torch.zeros(size, dtype=dtype, device=device, requires_grad=True) for _ in range(3))
     learned = {
-        name: nn.Parameter(table.to(device))
-        for name, table in encoding.parameters(tokens).items()
+        name: nn.Parameter(table.to(device)) for name, table in encoding.parameters(tokens).items()
     }
     bias = encoding.bias(tokens.grid, shape.heads, device, **learned)
     if bias is not None:
