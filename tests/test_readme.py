@@ -25,7 +25,12 @@ LINES = [
 # benchmark's own tests run it at a small size; here it is asked for the line's flags.
 PLANNED = [line for line in LINES if line.startswith(("vitladder train", "vitladder plan"))]
 AFTER_A_STUDY = [line for line in LINES if line.startswith(("vitladder fit", "vitladder report"))]
-ALONE = [line for line in LINES if line.startswith(("vitladder plugins", "vitladder data"))]
+CHECKS = [line for line in LINES if "plugins check" in line]
+ALONE = [
+    line
+    for line in LINES
+    if line.startswith(("vitladder plugins", "vitladder data")) and line not in CHECKS
+]
 MEASURING = [line for line in LINES if line.startswith("vitladder bench")]
 MAKE = [line for line in LINES if line.startswith("make")]
 
@@ -37,7 +42,7 @@ def run(command: str, line: str, cifar10: str = "") -> subprocess.CompletedProce
 
 
 def test_every_command_of_the_readme_has_a_test_below() -> None:
-    tried = [*PLANNED, *AFTER_A_STUDY, *ALONE, *MEASURING, *MAKE]
+    tried = [*PLANNED, *AFTER_A_STUDY, *ALONE, *CHECKS, *MEASURING, *MAKE]
     left = [line for line in LINES if line not in tried]
     assert left == []
     assert len(PLANNED) >= 5
@@ -96,6 +101,16 @@ def test_the_plugin_of_the_readme_trains(command: str) -> None:
     tiny = "model=micro-8 compute.steps=3 logger=csv attention=mine attention.temperature=2"
     done = run(command, f"vitladder train {tiny}")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", CHECKS)
+def test_a_kernel_of_the_readme_conforms(command: str, line: str) -> None:
+    if "mine" in line:
+        write_plugin()
+    done = run(command, line[line.index("vitladder") :])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every rule holds" in done.stdout
 
 
 @pytest.mark.parametrize("line", MAKE)

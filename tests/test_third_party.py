@@ -200,7 +200,9 @@ def test_it_is_selected_by_name_and_trains(acme: Path, command: str) -> None:
 def test_a_mistyped_option_is_one_line_that_names_the_right_one(acme: Path, command: str) -> None:
     done = run(acme, command, "train", "attention=acme", "attention.temprature=2.0")
     assert done.returncode == 2
-    assert "no option of attention=acme 'temprature'; did you mean 'temperature'" in done.stderr
+    assert (
+        "no option of attention=acme called 'temprature'; did you mean 'temperature'" in done.stderr
+    )
     assert len(done.stderr.splitlines()) == 1
 
 

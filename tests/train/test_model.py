@@ -1,4 +1,4 @@
-"""The model is timm's, with the kernel and the encoding exchanged and nothing else."""
+"""The model, its kernel and its encoding: what each refuses, and how it is optimised."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
 
 from vitladder.compose import compose_config
 from vitladder.compute.plan import resolve
@@ -16,7 +15,7 @@ from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.extend import registry
 from vitladder.extend.attention import AttentionSpec
-from vitladder.train.model import build_model, check_plugins, timm_arguments
+from vitladder.train.model import build_model, check_plugins
 
 DATA = DataShape(train_images=1000, val_images=100, image_size=16, channels=3, classes=10)
 SETTINGS = ["model.width=48", "model.depth=3", "model.heads=3", "model.patch=4"]
@@ -24,52 +23,6 @@ SETTINGS = ["model.width=48", "model.depth=3", "model.heads=3", "model.patch=4"]
 
 def config(*overrides: str) -> Config:
     return resolve(compose_config([*SETTINGS, *overrides]), DATA)
-
-
-@pytest.mark.parametrize("pool", ["token", "avg"])
-@pytest.mark.parametrize("qk_norm", ["true", "false"])
-@pytest.mark.parametrize("attention", ["sdpa", "naive"])
-def test_output_and_keys_are_plain_timms(pool: str, qk_norm: str, attention: str) -> None:
-    asked = config(
-        f"model.pool={pool}",
-        f"model.qk_norm={qk_norm}",
-        f"attention={attention}",
-        "position=learned",
-    )
-    torch.manual_seed(0)
-    plain = VisionTransformer(**timm_arguments(asked.model)).eval()
-    ours = build_model(asked).eval()
-    assert set(ours.state_dict()) == set(plain.state_dict())
-    ours.load_state_dict(plain.state_dict())
-    images = torch.randn(4, 3, 16, 16)
-    with torch.no_grad():
-        ours_out, plain_out = ours(images), plain(images)
-    torch.testing.assert_close(ours_out, plain_out, rtol=1e-5, atol=1e-5)
-    assert plain_out.std() > 1e-2
-
-
-def test_a_kernel_that_is_one_percent_off_would_be_seen() -> None:
-    folder = Path("plugins/attention")
-    folder.mkdir(parents=True)
-    (folder / "off.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from vitladder.extend.attention import AttentionKernel\n"
-        "from vitladder.extend.registry import load\n"
-        "@dataclass(frozen=True)\n"
-        "class Off(AttentionKernel):\n"
-        "    def __call__(self, q, k, v, *, scale=None, **rest):\n"
-        "        return load('attention', 'naive')(q, k, v, scale=1.01 * scale, **rest)\n"
-    )
-    torch.manual_seed(0)
-    right = build_model(config("attention=naive")).eval()
-    wrong = build_model(config("attention=off")).eval()
-    with torch.no_grad():
-        for parameter in right.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-        wrong.load_state_dict(right.state_dict())
-        images = torch.randn(4, 3, 16, 16)
-        difference = (right(images) - wrong(images)).abs().max()
-    assert difference > 1e-4
 
 
 @pytest.mark.parametrize("name", ["naive", "sdpa"])
