@@ -27,6 +27,11 @@ ENCODINGS = sorted(
     if not file.name.startswith("_")
 )
 BIASES = ["alibi2d", "relative_bias"]
+LEARNED = {
+    "learned": "pos_embed",
+    "rope_mixed": "rope_frequencies",
+    "relative_bias": "relative_bias",
+}
 OTHER_KERNELS: dict[str, dict[str, Any]] = {
     "sdpa": {"name": "sdpa"},
     "flash": {"name": "flash"},
@@ -65,9 +70,8 @@ def logits_and_gradients(
     return {"logits": logits.detach(), **gradients}
 
 
-def test_all_encodings_are_meant() -> None:
-    expected = {"learned", "sincos2d", "none", "rope_axial", "rope_mixed", *BIASES}
-    assert expected <= set(ENCODINGS)
+def test_no_encoding_is_forgotten() -> None:
+    assert {"sincos2d", "none", "rope_axial", *LEARNED, *BIASES} <= set(ENCODINGS)
 
 
 @pytest.mark.parametrize("position", ENCODINGS)
@@ -77,11 +81,27 @@ def test_a_step_reaches_every_parameter(position: str) -> None:
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     logits_and_gradients(model)
     optimizer.step()
+    assert position not in LEARNED or LEARNED[position] in before
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert bool(parameter.grad.isfinite().all()), name
         assert bool(parameter.grad.any()), name
         assert not torch.equal(parameter, before[name]), name
+
+
+def test_every_layer_learns_a_rotation_of_its_own() -> None:
+    gradient = logits_and_gradients(model_of("rope_mixed", NAIVE))["rope_frequencies"]
+    assert gradient.abs().amax(dim=(0, 2, 3)).gt(0).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("kernel", ["naive", "flash"])
+def test_a_bias_is_between_patches_alone(kernel: str, depth: int) -> None:
+    model = model_of("relative_bias", {"name": kernel})
+    model.blocks = model.blocks[:depth]
+    gradient = logits_and_gradients(model)["relative_bias"]
+    # Of a single layer the class token, which is read out, sees none of it.
+    assert bool(gradient.any()) == (depth > 1)
 
 
 @pytest.mark.parametrize("position", ENCODINGS)
