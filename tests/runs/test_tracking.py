@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -157,7 +156,7 @@ def test_a_session_that_was_killed_does_not_keep_the_run_from_going_on() -> None
     )
     assert subprocess.run([sys.executable, "-c", killed]).returncode == -signal.SIGKILL
     session(folder, 20)
-    assert sorted(Counter(offline_ids(folder)).values()) == [1, 2]
+    assert len(set(offline_ids(folder))) == 2
 
 
 @pytest.mark.slow
