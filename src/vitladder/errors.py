@@ -20,6 +20,6 @@ def unknown(kind: str, name: str, have: Iterable[str]) -> UserError:
     """Return the error for a name that does not exist, with the nearest names that do."""
     known = sorted(have)
     near = get_close_matches(name, known, n=1 if len(known) <= _MANY else 3)
-    hint = f"; did you mean {' or '.join(repr(other) for other in near)}?" if near else ";"
+    hint = f"; did you mean {' or '.join(repr(other) for other in near)}?" if near else ""
     listed = ", ".join(known) if len(known) <= _MANY else f"{len(known)} names"
     return UserError(f"no {kind} '{name}'{hint} (have: {listed or 'none'})")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.rows: list[tuple[int, str]] = []
+        self.paths: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -62,6 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take a query or rows of the history."""
+        self.server.paths.append(self.path)
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
@@ -112,7 +115,8 @@ def session(folder: Path, *steps: int) -> None:
 
 
 def offline_ids(folder: Path) -> list[str]:
-    return [run.name.split("-")[-1] for run in sorted(folder.glob("wandb/offline-run-*"))]
+    # Named offline-run-TIME-ID, with a number behind it for a second one in the same second.
+    return [run.name.split("-")[3] for run in sorted(folder.glob("wandb/offline-run-*"))]
 
 
 def not_yet_uploaded(folder: Path) -> Path:
@@ -152,8 +156,25 @@ def test_a_session_that_was_killed_does_not_keep_the_run_from_going_on() -> None
     )
     assert subprocess.run([sys.executable, "-c", killed]).returncode == -signal.SIGKILL
     session(folder, 20)
-    ids = offline_ids(folder)
-    assert ids[0] == ids[1] != ids[2]
+    assert len(set(offline_ids(folder))) == 2
+
+
+@pytest.mark.slow
+def test_an_offline_run_sends_nothing_not_even_as_its_process_ends(server: Server) -> None:
+    trains = (
+        "from pathlib import Path; "
+        "from vitladder.compose import compose_config; "
+        "from vitladder.runs.tracking import make_tracker; "
+        "tracker = make_tracker(compose_config([]), {}, 'key', Path()); "
+        "tracker.start(); tracker.log({'step': 1, 'flops': 1.0}); tracker.finish(failed=False); "
+        # W&B's reports of its own timings leave once a minute; their exporter is not even loaded.
+        "import sys; assert 'opentelemetry.exporter.otlp' not in sys.modules"
+    )
+    # As a plain process: with a W&B service of its own, and W&B's reports not switched off.
+    changed = ("WANDB_SERVICE", "WANDB_ERROR_REPORTING")
+    environment = {key: value for key, value in os.environ.items() if key not in changed}
+    subprocess.run([sys.executable, "-c", trains], check=True, env=environment)
+    assert server.paths == []
 
 
 @pytest.mark.slow

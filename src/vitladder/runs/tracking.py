@@ -70,6 +70,8 @@ class WandbTracker:
             # W&B's service may still hold the id for a session that was killed a moment ago.
             log.warning("W&B does not go on with its run (%s); this session is a new one", error)
             self._run = self._init(_new_wandb_id(self._folder))
+        # Asked once: every answer is a round trip to W&B's service.
+        self._next_step = self._run.step
         for axis in ("step", "images", "flops"):
             self._run.define_metric(axis, hidden=True)
         self._run.define_metric("*", step_metric="flops")
@@ -78,6 +80,9 @@ class WandbTracker:
         import wandb
 
         offline = self._config.logger.name == "wandb"
+        if offline:
+            # For the process: W&B's client would report its own timings to the service otherwise.
+            wandb.setup(wandb.Settings(mode="offline"))
         return wandb.init(
             mode="offline" if offline else "online",
             dir=self._folder.absolute(),
@@ -103,7 +108,7 @@ class WandbTracker:
     def log(self, row: Mapping[str, Any]) -> None:
         """Send one row of metrics.csv, once: a resumed run repeats some that W&B has."""
         step = int(row["step"])
-        if step >= self._run.step:
+        if step >= self._next_step:
             self._run.log(_known(row), step=step, commit=True)
 
     def summarise(self, summary: Mapping[str, Any]) -> None:

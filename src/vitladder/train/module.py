@@ -66,6 +66,14 @@ class Classifier(lightning.LightningModule):
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Move images and labels to the device."""
+        del dataloader_idx
+        images, labels = batch
+        return images.to(device), labels.to(device)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Take one step and return its cross-entropy; labels are classes [B] or probabilities."""
         del batch_idx
@@ -75,7 +83,7 @@ class Classifier(lightning.LightningModule):
         assert isinstance(scheduler, LambdaLR)  # noqa: S101  # for the type checker
         loss = cross_entropy(self.model(images), labels)
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        torch.autograd.backward(loss)
         self.grad_norm = torch.nn.utils.clip_grad_norm_(self._trained, self._clip)
         self.learning_rate = optimizer.param_groups[0]["lr"]
         optimizer.step()
