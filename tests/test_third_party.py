@@ -47,7 +47,8 @@ class Acme(AttentionKernel):
 
     def __call__(self, q, k, v, *, bias=None, causal=False, scale=None, return_lse=False):
         scale = (q.shape[-1] ** -0.5 if scale is None else scale) / self.temperature
-        output, lse = _Attend.apply(q, k, v, bias, causal, scale)
+        with torch.autocast(q.device.type, enabled=False):
+            output, lse = _Attend.apply(q, k, v, bias, causal, scale)
         return (output, lse) if return_lse else output
 
     def saved_bytes(self, shape, element_size):

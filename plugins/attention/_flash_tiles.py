@@ -39,8 +39,8 @@ TILES: dict[str, dict[str, Row]] = {
         "forward": Row(Tile(128, 64, 8), Tile(128, 32, 8), FLOAT, FLOAT_SMALL),
         "delta": Row(ROWS, ROWS, ROWS, ROWS),
         "dkdv": Row(Tile(32, 64, 8), Tile(32, 64, 8), FLOAT, FLOAT),
-        "dq": Row(Tile(64, 64, 8), Tile(64, 32, 8), FLOAT, FLOAT),
-        "dbias": Row(Tile(64, 32, 4), Tile(32, 64, 8), FLOAT, FLOAT),
+        "dq": Row(Tile(64, 64, 8), Tile(64, 32, 4), FLOAT, FLOAT),
+        "dbias": Row(Tile(64, 32, 4), Tile(32, 64, 4), FLOAT, FLOAT),
     },
     "sm_90": {
         "forward": Row(Tile(128, 64, 8), Tile(64, 64, 8), FLOAT, FLOAT_SMALL),

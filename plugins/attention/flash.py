@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import ClassVar
@@ -112,19 +111,7 @@ def _triton_reason() -> str | None:
 
 
 def _device_reason(device: str) -> str | None:
-    kind = torch.device(device).type
-    if kind == "cpu" and os.environ.get("TRITON_INTERPRET") == "1":
-        return None
-    if kind != "cuda":
-        return (
-            f"flash runs on GPUs, not on {kind}; use attention=sdpa, or TRITON_INTERPRET=1 to "
-            f"interpret it on the CPU, slowly"
-        )
-    if not torch.cuda.is_available():
-        return "flash runs on GPUs, and torch finds none here; use attention=sdpa"
-    if torch.version.hip:
-        return None
-    major, minor = torch.cuda.get_device_capability(torch.device(device))
-    if major >= 8:
-        return None
-    return f"flash needs compute capability 8.0 or newer, this is {major}.{minor}; attention=sdpa"
+    # Imported here: without triton, flash must still be able to say that it needs it.
+    from ._flash_device import device_reason
+
+    return device_reason(torch.device(device))

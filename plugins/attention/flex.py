@@ -49,6 +49,8 @@ class Flex(AttentionKernel):
         return_lse: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Pass on to torch, compiled; FlexAttention without compilation keeps every score."""
+        if bias is not None:
+            bias = bias[(None,) * (4 - bias.ndim)]
         modify = self._score_mod(bias, causal, k.shape[-2] - q.shape[-2])
         attend = _compiled() if q.is_cuda else cast(Attend, flex_attention)
         asked = AuxRequest(lse=True) if return_lse else None

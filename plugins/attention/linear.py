@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
 
@@ -16,6 +16,7 @@ from vitladder.extend.attention import (
     AttentionShape,
     AttentionSpec,
 )
+from vitladder.extend.precise import wide_dtype, without_autocast
 
 
 @dataclass(frozen=True)
@@ -57,25 +58,36 @@ class Linear(AttentionKernel):
         """Return phi(q) (phi(k)ᵀ v) / (phi(q) Σ phi(k)), in float32 or better."""
         if bias is not None or causal:
             raise ValueError("linear attention has no bias and no causal form")
-        wide = torch.promote_types(q.dtype, torch.float32)
         scale = q.shape[-1] ** -0.5 if scale is None else scale
-        projection = _projection(self.features, q.shape[-1], self.seed).to(q.device, wide)
+        with without_autocast(q):
+            wide = wide_dtype(q)
+            features, top = self._features(q.to(wide), k.to(wide), scale)
+            of_q, of_k = features
+            total = (of_q * of_k.sum(dim=-2, keepdim=True)).sum(dim=-1, keepdim=True)
+            # Features of far-apart q and k can all underflow; the row is then 0 instead of 0 / 0.
+            total = total.clamp_min(torch.finfo(wide).tiny)
+            output = (of_q @ (of_k.mT @ v.to(wide)) / total).to(q.dtype)
+            if not return_lse:
+                return output
+            return output, ((total / self.features).log() + top).squeeze(-1)
+
+    def _features(self, q: Tensor, k: Tensor, scale: float) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Return phi(q) / exp(a) and phi(k) / exp(b), and a + b, which keep exp in range.
+
+        Any a for a query and one b for all keys cancel in the output.
+        """
+        projection = _projection(self.features, q.shape[-1], self.seed).to(q)
         # Half of the scale for q, half for k, so that their product is the scaled score.
         root = abs(scale) ** 0.5
-        q_log = _log_features(q.to(wide) * root, projection)
-        k_log = _log_features(k.to(wide) * math.copysign(root, scale), projection)
-        # Any constant per query, and one for all keys, cancels; the largest keeps exp in range.
+        q_log = _log_features(q * root, projection)
+        k_log = _log_features(k * math.copysign(root, scale), projection)
         q_top = q_log.detach().amax(dim=-1, keepdim=True)
         k_top = k_log.detach().amax(dim=(-2, -1), keepdim=True)
-        q_features, k_features = (q_log - q_top).exp(), (k_log - k_top).exp()
-        total = (q_features * k_features.sum(dim=-2, keepdim=True)).sum(dim=-1, keepdim=True)
-        # Features of far-apart q and k can all underflow; the row is then 0 instead of 0 / 0.
-        total = total.clamp_min(torch.finfo(wide).tiny)
-        output = (q_features @ (k_features.mT @ v.to(wide)) / total).to(q.dtype)
-        if not return_lse:
-            return output
-        mean = total.squeeze(-1) / self.features
-        return output, mean.log() + q_top.squeeze(-1) + k_top.squeeze(-1)
+        return ((q_log - q_top).exp(), (k_log - k_top).exp()), q_top + k_top
+
+    def refined(self) -> Linear:
+        """Return the kernel with four times the features, half the error."""
+        return replace(self, features=4 * self.features)
 
     def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
         """Return the bytes of the features and what they are made of, all linear in seq."""

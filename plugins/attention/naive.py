@@ -8,6 +8,12 @@ import torch
 from torch import Tensor
 
 from vitladder.extend.attention import AttentionKernel, AttentionShape
+from vitladder.extend.precise import (
+    logsumexp_rows,
+    softmax_rows,
+    wide_dtype,
+    without_autocast,
+)
 
 
 @dataclass(frozen=True)
@@ -25,22 +31,19 @@ class Naive(AttentionKernel):
         scale: float | None = None,
         return_lse: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Compute in float32 or better; Vaswani et al. 2017, eq. 1."""
-        wide = torch.promote_types(q.dtype, torch.float32)
+        """Compute in float32 or better, also under autocast; Vaswani et al. 2017, eq. 1."""
         scale = q.shape[-1] ** -0.5 if scale is None else scale
-        scores = (q.to(wide) * scale) @ k.to(wide).transpose(-2, -1)
-        if bias is not None:
-            scores = scores + bias
-        if causal:
-            scores = scores.masked_fill(_future(scores), float("-inf"))
-        if bias is None and not causal:
-            weights = scores.softmax(dim=-1)
-        else:
-            # A row of -inf has no softmax; a finite stand-in keeps NaN out of the backward too.
-            masked = scores.amax(dim=-1, keepdim=True) == float("-inf")
-            weights = scores.masked_fill(masked, 0.0).softmax(dim=-1).masked_fill(masked, 0.0)
-        output = (weights @ v.to(weights.dtype)).to(q.dtype)
-        return (output, _logsumexp(scores)) if return_lse else output
+        with without_autocast(q):
+            wide = wide_dtype(q)
+            scores = (q.to(wide) * scale) @ k.to(wide).mT
+            if bias is not None:
+                scores = scores + bias
+            if causal:
+                scores = scores.masked_fill(_future(scores), float("-inf"))
+            all_see = bias is None and not causal
+            weights = scores.softmax(dim=-1) if all_see else softmax_rows(scores)
+            output = (weights @ v.to(wide)).to(q.dtype)
+            return (output, logsumexp_rows(scores)) if return_lse else output
 
     def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
         """Return the bytes of the weights, the scaled q, and of k and v where they are widened."""
@@ -55,9 +58,3 @@ def _future(scores: Tensor) -> Tensor:
     return torch.ones(queries, keys, dtype=torch.bool, device=scores.device).triu(
         keys - queries + 1
     )
-
-
-def _logsumexp(scores: Tensor) -> Tensor:
-    masked = scores.amax(dim=-1) == float("-inf")
-    finite = scores.masked_fill(masked.unsqueeze(-1), 0.0)
-    return finite.logsumexp(dim=-1).masked_fill(masked, float("-inf"))

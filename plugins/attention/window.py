@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +13,12 @@ from vitladder.extend.attention import (
     AttentionKernel,
     AttentionShape,
     AttentionSpec,
+)
+from vitladder.extend.precise import (
+    logsumexp_rows,
+    softmax_rows,
+    wide_dtype,
+    without_autocast,
 )
 
 
@@ -25,10 +31,9 @@ class Window(AttentionKernel):
     which a mask cuts the columns.
     """
 
-    radius: int = 3
+    radius: int = 1
     _grid: tuple[int, int] = (0, 0)
     _prefix: int = 0
-    linear_memory: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse a radius below 0."""
@@ -71,25 +76,18 @@ class Window(AttentionKernel):
         if causal:
             raise ValueError("window attention cannot be causal")
         self._check(q.shape[-2], k.shape[-2])
-        wide = torch.promote_types(q.dtype, torch.float32)
-        scaled = q.to(wide) * (q.shape[-1] ** -0.5 if scale is None else scale)
-        # Widened before keys are gathered, so that the gradient of a gather is summed in float32.
-        k, v = k.to(wide), v.to(wide)
-        mask_size = (q.shape[-2], k.shape[-2])
-        if bias is not None:
-            bias = bias.expand(*(1,) * (4 - max(2, bias.dim())), *bias.shape[:-2], *mask_size)
-        keys, mask = self._blocks(q.device)
-        first = _scores(scaled[:, :, : self._prefix], k, bias)
-        rows = _scores(
-            scaled[:, :, self._prefix :].reshape(*q.shape[:2], *self._grid, q.shape[3]),
-            k[:, :, keys],
-            mask if bias is None else self._of_blocks(bias, keys) + mask,
-        )
-        parts = [_mixed(first, v, bias is None), _mixed(rows, v[:, :, keys], bias is None)]
-        output = torch.cat([parts[0], parts[1].flatten(2, 3)], dim=2).to(q.dtype)
-        if not return_lse:
-            return output
-        return output, torch.cat([_logsumexp(first), _logsumexp(rows).flatten(2, 3)], dim=2)
+        scale = q.shape[-1] ** -0.5 if scale is None else scale
+        with without_autocast(q):
+            wide = wide_dtype(q)
+            # Widened before keys are gathered, so that a gather's gradient is summed in float32.
+            scores, values = self._scores(q.to(wide) * scale, k.to(wide), v.to(wide), bias)
+            softmax = partial(torch.softmax, dim=-1) if bias is None else softmax_rows
+            parts = [softmax(one) @ value for one, value in zip(scores, values, strict=True)]
+            output = torch.cat([parts[0], parts[1].flatten(2, 3)], dim=2).to(q.dtype)
+            if not return_lse:
+                return output
+            sums = [logsumexp_rows(one) for one in scores]
+            return output, torch.cat([sums[0], sums[1].flatten(2, 3)], dim=2)
 
     def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
         """Return the bytes of the weights, the scaled q, the gathered k and v, and widened ones."""
@@ -138,6 +136,19 @@ class Window(AttentionKernel):
         mask[:, :, self._prefix :].masked_fill_(far, float("-inf"))
         return torch.cat([prefix, places], dim=1), mask
 
+    def _scores(
+        self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return the scores of prefix tokens and of each row's block, and the values they mix."""
+        prefix, size = self._prefix, (q.shape[-2], k.shape[-2])
+        keys, mask = self._blocks(q.device)
+        first = q[:, :, :prefix] @ k.mT
+        rows = q[:, :, prefix:].reshape(*q.shape[:2], *self._grid, q.shape[3]) @ k[:, :, keys].mT
+        if bias is not None:
+            bias = bias.expand(*(1,) * (4 - max(2, bias.dim())), *bias.shape[:-2], *size)
+            first, mask = first + bias[:, :, :prefix], self._of_blocks(bias, keys) + mask
+        return (first, rows + mask), (v, v[:, :, keys])
+
     def _of_blocks(self, bias: Tensor, keys: Tensor) -> Tensor:
         """Return [B, H, rows, columns, block] of a bias [B, H, seq, seq]."""
         by_row = bias[:, :, self._prefix :].reshape(*bias.shape[:2], *self._grid, bias.shape[3])
@@ -150,26 +161,3 @@ class Window(AttentionKernel):
                 f"window attention is placed on {self._prefix} + {self._grid[0]} x {self._grid[1]} "
                 f"tokens, but was given {queries} queries and {keys} keys"
             )
-
-
-def _scores(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
-    """Return q kᵀ + bias [..., M, N], of those rows of the bias that q has."""
-    scores: Tensor = q @ k.mT
-    return scores if bias is None else scores + bias[..., : q.shape[-2], :]
-
-
-def _mixed(scores: Tensor, v: Tensor, every_row_sees: bool) -> Tensor:
-    """Return softmax(scores) v; a row that a bias masks wholly gives 0, forward and backward."""
-    if every_row_sees:
-        plain: Tensor = scores.softmax(dim=-1) @ v
-        return plain
-    masked = scores.amax(dim=-1, keepdim=True) == float("-inf")
-    weights = scores.masked_fill(masked, 0.0).softmax(dim=-1).masked_fill(masked, 0.0)
-    mixed: Tensor = weights @ v
-    return mixed
-
-
-def _logsumexp(scores: Tensor) -> Tensor:
-    masked = scores.amax(dim=-1) == float("-inf")
-    finite = scores.masked_fill(masked.unsqueeze(-1), 0.0)
-    return finite.logsumexp(dim=-1).masked_fill(masked, float("-inf"))

@@ -34,7 +34,7 @@ class Learned(PositionEncoding):
 
     def embed(self, tokens: Tensor, grid: Grid, **parameters: Tensor) -> Tensor:
         """Add the table to all tokens."""
-        return tokens + _resized(parameters["pos_embed"], grid, tokens.shape[1]).to(tokens.dtype)
+        return tokens + _resized(parameters["pos_embed"], grid, tokens.shape[1])
 
 
 def _resized(table: Tensor, grid: Grid, seq: int) -> Tensor:

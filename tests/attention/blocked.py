@@ -187,7 +187,9 @@ class Blocked(AttentionKernel):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Run the pair."""
         scale = q.shape[-1] ** -0.5 if scale is None else scale
-        out, lse = _Function.apply(q, k, v, bias, causal, scale)  # type: ignore[no-untyped-call]
+        # Autocast would round the factors of the float32 products again, and q's dtype is kept.
+        with torch.autocast(q.device.type, enabled=False):
+            out, lse = _Function.apply(q, k, v, bias, causal, scale)  # type: ignore[no-untyped-call]
         return (out, lse) if return_lse else out
 
     def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:

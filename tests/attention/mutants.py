@@ -26,6 +26,8 @@ class Mutant:
     old: str
     new: str
     caught_by: str
+    raises: bool = False
+    """Whether it shows by raising, not by a wrong value."""
 
     def __str__(self) -> str:
         """Return the name, for pytest."""

@@ -42,12 +42,14 @@ _CASES = [
     ("writes into q", "    q, k, v, bias, causal, scale = args\n", "    q, k, v, bias, causal, scale = args\n        q.data.mul_(1.0001)\n", "untouched"),
     ("state kept between calls", "def forward(call: Call) -> tuple[Tensor, Tensor]:\n", "SEEN: list[int] = []\n\n\ndef forward(call: Call) -> tuple[Tensor, Tensor]:\n    SEEN.append(1)\n    call = Call(call.q * (1 + len(SEEN) * 1e-7), *(call.k, call.v, call.bias, call.causal, call.scale))\n", "repeatable"),
     ("keeps the scores", "ctx.save_for_backward(q, k, v, bias, out, lse)", "ctx.save_for_backward(q, k, v, bias, out, lse, q @ k.mT)", "memory"),
+    ("keeps the scores as an attribute", "ctx.options = (causal, scale)", "ctx.options = (causal, scale)\n        ctx.kept = q @ k.mT", "memory"),
+    ("lets autocast round the factors", "torch.autocast(q.device.type, enabled=False)", "torch.autocast(q.device.type, enabled=torch.is_autocast_enabled(q.device.type))", "autocast"),
     # Backward
     ("wrong scale in dQ", "ds @ k * call.scale)", "ds @ k * call.q.shape[3] ** -0.5)", "error_dq"),
     ("dK without scale", "store(dk, b, h, keys, cols, dk_block * call.scale)", "store(dk, b, h, keys, cols, dk_block)", "error_dk"),
     ("dV of weights that are not normalised", "p = torch.exp(s - torch.where(row_lse == -INF, 0.0, row_lse))", "p = torch.exp(s - s.amax(1, keepdim=True).clamp(-1e30))", "error_dv"),
     ("delta dropped", "delta = (out.float() * do.float()).sum(-1)", "delta = torch.zeros(lse.shape)", "error_dq"),
-    ("delta of v instead of the output", "ds = p * (g @ v.T - row_delta)", "ds = p * g @ v.T", "error_dq"),
+    ("delta of v instead of the output", "ds = p * (g @ v.T - row_delta)", "ds = p * (g @ v.T)", "error_dq"),
     ("lse gradient dropped", "delta = delta - dlse", "delta = delta + 0 * dlse", "one_output"),
     ("lse gradient with the wrong sign", "delta = delta - dlse", "delta = delta + dlse", "error_dq"),
     ("lse not differentiable", "        return out, lse\n\n    @staticmethod\n    def backward", "        ctx.mark_non_differentiable(lse)\n        return out, lse\n\n    @staticmethod\n    def backward", "error_dq"),
@@ -70,4 +72,14 @@ _CASES = [
     ("order of the keys matters", "p = torch.exp2(s - shift[:, None])", "p = torch.exp2(s - shift[:, None]) * (1 + 1e-3 * (keys == 0))", "equivariant"),
 ]  # fmt: skip
 
-MUTANTS = [Mutant(name, "blocked.py", old, new, rule) for name, old, new, rule in _CASES]
+_RAISE = {
+    "lse not differentiable",
+    "gradient needs all inputs",
+    "an empty batch fails",
+    "a tuple without return_lse",
+}
+
+MUTANTS = [
+    Mutant(name, "blocked.py", old, new, rule, raises=name in _RAISE)
+    for name, old, new, rule in _CASES
+]

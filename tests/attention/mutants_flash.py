@@ -8,6 +8,8 @@ from mutants import Mutant
 FORWARD, BACKWARD, BLOCKS = "_flash_forward.py", "_flash_backward.py", "_flash_blocks.py"
 BIAS, LAUNCH, OPS, FLASH = "_flash_bias.py", "_flash_launch.py", "_flash_ops.py", "flash.py"
 
+PROBLEM, LAUNCH_BIAS = "_flash_problem.py", "_flash_launch_bias.py"
+
 _CASES = [
     # Scores, shared by all kernels
     (BLOCKS, "scale forgotten", "logits * (scale * LOG2E)", "logits * LOG2E", "error_o"),
@@ -36,7 +38,7 @@ _CASES = [
     (FORWARD, "lse of another head", "lse + tl.cast(pair, tl.int64) * M", "lse + tl.cast(batch, tl.int64) * M", "error_lse"),
     (FORWARD, "accumulator in 16 bits", "        top = highest\n", "        top = highest\n        mixed = mixed.to(queries.dtype).to(tl.float32)\n", "rms"),
     (FORWARD, "causal skips a block too many", "start_m + BLOCK_M + N - M)", "start_m + N - M)", "error_o"),
-    (LAUNCH, "TF32 dots", "\"PRECISION\": \"ieee\"", "\"PRECISION\": \"tf32\"", "error_o"),
+    (PROBLEM, "TF32 dots", "\"PRECISION\": \"ieee\"", "\"PRECISION\": \"tf32\"", "error_o"),
     (FORWARD, "lse written past the end", "mask=rows < M", "mask=rows < M + 8", "canaries"),
     # Backward
     (BACKWARD, "delta dropped", "result = tl.sum(outputs * gradients, 1)", "result = tl.sum(outputs * gradients, 1) * 0.0", "error_dq"),
@@ -56,8 +58,8 @@ _CASES = [
     (BIAS, "bias gradient written past the end", "inside = (m < M) & (n < N)", "inside = (m < M + 1) & (n < N)", "canaries"),
     # Launch and ops
     (LAUNCH, "one program too few", "-(-queries // tile.block_m) * batch * heads,\n        tile,\n        *problem.inputs, out, lse,", "max(1, queries // tile.block_m) * batch * heads,\n        tile,\n        *problem.inputs, out, lse,", "error_o"),
-    (LAUNCH, "a chunk of partial sums forgotten", "partial.sum(dims, keepdim=True)", "partial.narrow(dims[0], 0, 1).sum(dims, keepdim=True)", "error_dbias"),
-    (LAUNCH, "broadcast bias read as if whole", "0 if size == 1 else stride", "stride", "error_o"),
+    (LAUNCH_BIAS, "a chunk of partial sums forgotten", "partial.sum(dims, keepdim=True)", "partial.narrow(dims[0], 0, 1).sum(dims, keepdim=True)", "error_dbias"),
+    (PROBLEM, "broadcast bias read as if whole", "0 if size == 1 else stride", "stride", "error_o"),
     (OPS, "dK and dV exchanged", "launch.key_value_gradients(problem, above)", "launch.key_value_gradients(problem, above)[::-1]", "error_dk"),
     (OPS, "no gradient without q's", "wanted = sum(", "wanted = 0 if not needed[0] else sum(", "partial_grad"),
     (OPS, "the scores are kept", "ctx.save_for_backward(q, k, v, bias, *output)", "ctx.save_for_backward(q, k, v, bias, output[0], output[1][..., None].repeat(1, 1, 1, k.shape[2])[..., 0])", "memory"),
@@ -65,4 +67,10 @@ _CASES = [
     (FLASH, "scale always 1/sqrt(D)", "scale = q.shape[-1] ** -0.5 if scale is None else float(scale)", "scale = q.shape[-1] ** -0.5", "error_o"),
 ]  # fmt: skip
 
-MUTANTS = [Mutant(name, file, old, new, rule) for file, name, old, new, rule in _CASES]
+_RAISE = {"no gradient without q's"}
+"""The empty gradient that the op returns has a wrong shape, which autograd refuses."""
+
+MUTANTS = [
+    Mutant(name, file, old, new, rule, raises=name in _RAISE)
+    for file, name, old, new, rule in _CASES
+]

@@ -7,6 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from vitladder.compose import compose_config, compose_jobs
+from vitladder.compute.flops import shape_of
+from vitladder.compute.plan import load_kernel, resolve
+from vitladder.config import DataShape
 from vitladder.extend import registry
 from vitladder.extend.attention import AttentionShape, AttentionSpec
 
@@ -86,7 +90,9 @@ def test_random_features_never_divide_by_zero() -> None:
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("size", [(2, 3, 9, 9), (1, 1, 9, 9), (2, 1, 1, 9), (1, 3, 9, 1)])
+@pytest.mark.parametrize(
+    "size", [(2, 3, 9, 9), (1, 1, 9, 9), (2, 1, 1, 9), (1, 3, 9, 1), (9, 9), (9,), (3, 1, 1), ()]
+)
 def test_flex_adds_a_bias_of_every_shape(causal: bool, size: tuple[int, ...]) -> None:
     q, k, v = inputs(9)
     bias = torch.randn(size, dtype=torch.float64)
@@ -114,3 +120,12 @@ def test_what_a_kernel_cannot_do_is_said() -> None:
     }
     for (name, spec), reason in reasons.items():
         assert reason in (registry.load("attention", name).supports(spec) or "")
+
+
+def test_the_window_of_the_study_of_kernels_hides_something() -> None:
+    [first, *_] = compose_jobs(["+sweep=kernels", "attention=window"])
+    config = resolve(compose_config(first), DataShape(1000, 100, 8, 1, 10))
+    tokens = shape_of(config.model).tokens
+    seen = load_kernel(config).placed(tokens.grid, tokens.prefix).sees(tokens.seq, tokens.seq)
+    assert seen is not None
+    assert 0.2 < float(seen.double().mean()) < 0.8

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vitladder.plugins.attention import _flash_launch as launch
 from vitladder.plugins.attention.flash import Flash
 
-from vitladder.extend.attention import AttentionShape, AttentionSpec
+from vitladder.extend.attention import AttentionShape
 from vitladder.extend.interpreter import probe
 
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
@@ -243,27 +243,6 @@ def test_a_bias_without_a_matrix_gets_its_gradient_without_one(shape: tuple[int,
     with Largest() as largest:
         launch.bias_gradient(problem, launch.upstream(problem, out, lse, call.dout, None))
     assert largest.elements < 300 * 300 / 4
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"dtype": "float64"}, "not in float64; attention=naive can"),
-        ({"head_dim": 256}, "head_dim up to 128"),
-        ({"dropout": True}, "dropout"),
-        ({"device": "mps"}, "not on mps; use attention=sdpa, or TRITON_INTERPRET=1"),
-    ],
-)
-def test_a_spec_that_flash_cannot_serve_gets_a_reason(change: dict[str, Any], reason: str) -> None:
-    spec = {"device": "cpu", "dtype": "bfloat16", "head_dim": 64, "bias": True, "bias_grad": True}
-    assert Flash().supports(AttentionSpec(**spec)) is None
-    assert reason in str(Flash().supports(AttentionSpec(**(spec | change))))
-
-
-def test_a_cpu_without_the_interpreter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TRITON_INTERPRET")
-    spec = AttentionSpec(device="cpu", dtype="float32", head_dim=64)
-    assert "TRITON_INTERPRET=1" in str(Flash().supports(spec))
 
 
 @pytest.mark.parametrize(

@@ -46,5 +46,7 @@ def test_a_mutant_of_the_triton_kernel_is_caught(mutant: Mutant, tmp_path: Path)
 def _caught(kernel: AttentionKernel, mutant: Mutant) -> None:
     """Assert that the rule that the mutant names finds it; say what it found."""
     found = check_attention(kernel, rules=[mutant.caught_by], first=True)
-    assert found, f"{mutant.caught_by} does not see: {mutant.name}"
-    print(f"{mutant.name}: {found[0]}")
+    broken = [finding for finding in found if finding.status == "broken"]
+    assert broken, f"{mutant.caught_by} does not see: {mutant.name}"
+    assert str(broken[0].measured).startswith("raised ") == mutant.raises, str(broken[0])
+    print(f"{mutant.name}: {broken[0]}")

@@ -28,8 +28,8 @@ from vitladder.extend.conformance.inputs import make_inputs
 from vitladder.extend.conformance.probe import Probe
 
 
-@pytest.mark.parametrize("kernel", [Naive(), Sdpa(), Sdpa("math"), Sdpa("flash")])
-def test_kernels_of_torch_keep_every_rule_but_those_they_name(kernel: Naive | Sdpa) -> None:
+@pytest.mark.parametrize("kernel", [Sdpa("math"), Sdpa("flash")])
+def test_backends_of_torch_keep_every_rule_but_those_they_name(kernel: Sdpa) -> None:
     report = examine_attention(kernel)
     assert report.broken == []
     assert {finding.rule for finding in report.findings} <= set(kernel.exceptions)
@@ -152,6 +152,32 @@ def test_a_kernel_that_raises_has_broken_a_rule() -> None:
     assert "raised ZeroDivisionError: by the author" in str(finding)
 
 
+@dataclass(frozen=True)
+class _Zeros(Naive):
+    """Returns zeros, and says that it is near to attention."""
+
+    exact: ClassVar[bool] = False
+    says: bool = True
+
+    def __call__(self, q: torch.Tensor, *args: object, **options: object) -> object:  # type: ignore[override]
+        """Return zeros that depend on all inputs."""
+        output, lse = super().__call__(q, *args, **{**options, "return_lse": True})  # type: ignore[arg-type]
+        return (0 * output, 0 * lse) if options["return_lse"] else 0 * output
+
+    def refined(self) -> _Zeros | None:
+        """Return the same."""
+        return self if self.says else None
+
+
+@pytest.mark.parametrize(
+    ("says", "words"), [(True, "the error's ratio 1;"), (False, "must say how it converges")]
+)
+def test_an_approximate_kernel_must_converge(says: bool, words: str) -> None:
+    found = check_attention(_Zeros(says=says), rules=["converges"])
+    assert words in str(found[0])
+    assert found[0].status == "broken"
+
+
 def test_sdpa_says_which_backend_ran() -> None:
     q = torch.randn(1, 2, 8, 16)
     bias = torch.zeros(8, 8, requires_grad=True)
@@ -179,6 +205,12 @@ def test_the_command_lists_exceptions_and_checks_a_plugin(
     assert "every rule holds but named exceptions" in capsys.readouterr().out
     assert main(["plugins", "check", "nave"]) == 2
     assert "did you mean 'naive'" in capsys.readouterr().err
+
+
+def test_the_command_says_that_nothing_was_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "check", "flex"]) == 3
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("nothing was checked: FlexAttention has no backward on cpu")
 
 
 WRONG = '''

@@ -79,6 +79,8 @@ def test_the_page_of_a_study_of_kernels_compares_them_and_says_why_there_is_no_l
         write_record(folder / record.run_key, record)
     page = write_page(folder, fit_or_reasons(folder), command="vitladder report kernels")
     text = page.read_text(encoding="utf-8")
+    assert "Of 2 choices at 10¹⁰ FLOPs, attention.name=naive has the lowest" in text
+    assert "The next is attention.name=window, 0.1100 above." in text
     assert "Choices compared" in text
     assert "attention.name=window" in text
     assert "one law is over size, compute and seed alone" in text

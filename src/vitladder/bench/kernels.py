@@ -25,10 +25,18 @@ from itertools import product
 from typing import Any
 
 KERNELS = ("forward", "dkdv", "dq", "dbias")
+"""The kernels that hold tiles of scores; delta has no matrix unit, bias, or block of keys."""
 TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
+HALVES = ("bfloat16", "float16")
 HEAD_DIMS = (64, 80, 128)
+NO_BIAS, FULL_BIAS = "", "1HMN"
+SMALL_BIASES = ("1H1N", "1HM1", "111N", "1111")
+"""A bias by the sizes of its dimensions; dbias has a sum more for each of M and N that is 1."""
 SHARED_MEMORY = {"sm_80": 99 << 10, "sm_90": 227 << 10, "sm_100": 227 << 10, "gfx942": 64 << 10}
 """Bytes a block may have. sm_80 itself has 163 KiB; 8.6, 8.9 and 12.0 share its tiles."""
+BATCH, HEADS, TOKENS = 2, 6, 197
+TESTED = ("sm_80", "sm_90")
+"""The targets whose every head_dim and bias is in the subset."""
 MATRIX_UNIT = re.compile(r"\b(?:HMMA|HGMMA|QGMMA|UTCHMMA|v_mfma\w*)")
 
 
@@ -40,8 +48,9 @@ class Job:
     target: str
     dtype: str
     head_dim: int
-    bias: bool
+    bias: str
     causal: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,29 +72,88 @@ class Compiled:
             f"{self.spills} local loads and stores": self.spills > 0,
             f"{self.stack} bytes of stack": self.stack > 0,
             f"{self.shared} bytes of shared memory, of {limit}": self.shared > limit,
-            "no matrix unit is used": self.mma == 0 and self.job.dtype != "float32",
+            "no matrix unit is used": self.mma == 0 and self._has_dots_of_halves,
         }
         return [fault for fault, present in found.items() if present]
 
+    @property
+    def _has_dots_of_halves(self) -> bool:
+        return self.job.kernel in KERNELS and self.job.dtype in HALVES
+
 
 def all_jobs() -> list[Job]:
-    """Return every kernel x target x head_dim x 16-bit dtype x bias, causal and float32 rows."""
-    jobs = [
-        Job(*choice)
-        for choice in product(KERNELS, TARGETS, ("bfloat16", "float16"), HEAD_DIMS, (False, True))
+    """Return the product of kernel, target, head_dim, dtype and bias, and all that is rare."""
+    return [
+        *_halves(TARGETS, HALVES),
+        *(Job(k, t, "bfloat16", 128, FULL_BIAS, causal=True) for k, t in _pairs()),
+        *(Job(k, t, "float32", d, FULL_BIAS) for (k, t), d in product(_pairs(), (64, 128))),
+        *(Job(k, t, "bfloat16", d, FULL_BIAS, wide=True) for (k, t), d in _sized(_pairs())),
+        *_small_biases(),
+        *(Job("delta", t, dtype, d, NO_BIAS) for t, dtype, d in _deltas()),
+        *(Job("delta", t, "bfloat16", 128, NO_BIAS, wide=True) for t in TARGETS),
     ]
-    jobs += [Job(k, t, "bfloat16", 128, True, True) for k, t in product(KERNELS, TARGETS)]
-    jobs += [Job(k, t, "float32", d, True) for k, t, d in product(KERNELS, TARGETS, (64, 128))]
-    return [job for job in jobs if job.bias or job.kernel != "dbias"]
 
 
 def subset() -> list[Job]:
-    """Return every kernel x target x head_dim once, dtypes and biases in turn, and float32."""
-    jobs = []
-    for place, (kernel, target, head_dim) in enumerate(product(KERNELS, TARGETS, HEAD_DIMS)):
-        dtype = ("bfloat16", "float16")[place % 2]
-        jobs.append(Job(kernel, target, dtype, head_dim, kernel == "dbias" or place % 3 != 2))
-    return [*jobs, *(Job(k, "sm_80", "float32", 64, True) for k in KERNELS)]
+    """Return what the tests have time for.
+
+    On sm_80 and sm_90 in bfloat16 all of kernel x head_dim x bias, and for every target each
+    kernel x 16-bit dtype x bias once, float32 once, delta once, and dbias for a bias of one number.
+    """
+    rest = [t for t in TARGETS if t not in TESTED]
+    jobs = [
+        *_halves(TESTED, ("bfloat16",)),
+        *_rotated(TESTED, ("float16",)),
+        *_rotated(rest, HALVES),
+        *(Job(k, t, "float32", 64, FULL_BIAS) for k, t in _pairs()),
+        *(Job("dbias", t, "bfloat16", 128, "1111") for t in TARGETS),
+        *(Job("delta", t, "bfloat16", 80, NO_BIAS) for t in TARGETS),
+        *(Job(k, "sm_80", "bfloat16", 128, FULL_BIAS, wide=True) for k in KERNELS),
+    ]
+    return sorted(jobs, key=_cost, reverse=True)
+
+
+def _pairs() -> list[tuple[str, str]]:
+    return list(product(KERNELS, TARGETS))
+
+
+def _sized(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], int]]:
+    return product(pairs, HEAD_DIMS)
+
+
+def _deltas() -> Iterator[tuple[str, str, int]]:
+    return product(TARGETS, (*HALVES, "float32"), HEAD_DIMS)
+
+
+def _halves(targets: Sequence[str], dtypes: Sequence[str]) -> list[Job]:
+    """Return kernel x target x dtype x head_dim x bias; dbias is for a bias only."""
+    choices = product(KERNELS, targets, dtypes, HEAD_DIMS, (NO_BIAS, FULL_BIAS))
+    return [Job(*choice) for choice in choices if choice[0] != "dbias" or choice[-1]]
+
+
+def _rotated(targets: Sequence[str], dtypes: Sequence[str]) -> list[Job]:
+    """Return kernel x target x dtype x bias with one head_dim each, all head_dims in turn."""
+    choices = product(KERNELS, targets, dtypes, (NO_BIAS, FULL_BIAS))
+    kept = [choice for choice in choices if choice[0] != "dbias" or choice[-1]]
+    return [
+        Job(kernel, target, dtype, HEAD_DIMS[place % 3], bias)
+        for place, (kernel, target, dtype, bias) in enumerate(kept)
+    ]
+
+
+def _small_biases() -> list[Job]:
+    """Return every bias that is broadcast: for dbias in all dtypes, elsewhere at head_dim 128."""
+    jobs = [Job("dbias", *choice) for choice in product(TARGETS, HALVES, HEAD_DIMS, SMALL_BIASES)]
+    jobs += [Job("dbias", t, "float32", 128, b) for t, b in product(TARGETS, SMALL_BIASES)]
+    readers = [kernel for kernel in KERNELS if kernel != "dbias"]
+    return jobs + [
+        Job(k, t, "bfloat16", 128, b) for k, t, b in product(readers, TARGETS, SMALL_BIASES)
+    ]
+
+
+def _cost(job: Job) -> tuple[bool, int]:
+    """Order the slowest to compile first, so that both processes end together."""
+    return job.dtype == "float32", job.head_dim
 
 
 def compile_apart(*, everything: bool) -> list[Compiled]:
@@ -127,21 +195,37 @@ def _launch(job: Job, recorder: Any) -> None:
     import torch
 
     flash = import_module("vitladder.plugins.attention._flash_launch")
-    batch, heads, tokens = 2, 6, 197
-    qkv = torch.empty(
-        (batch, tokens, 3, heads, job.head_dim), dtype=getattr(torch, job.dtype), device="meta"
-    )
-    q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    bias = torch.empty((1, heads, tokens, tokens), device="meta") if job.bias else None
-    problem = flash.Problem(q, k, v, bias, job.causal, job.head_dim**-0.5, recorder)
+    q, k, v = _inputs(job)
+    problem = flash.Problem(q, k, v, _bias(job), job.causal, job.head_dim**-0.5, recorder)
     out, lse = torch.empty_like(q), torch.empty(q.shape[:3], device="meta")
     above = flash.Upstream(out, lse, lse)
     {
         "forward": lambda: flash.forward(problem),
+        "delta": lambda: flash.upstream(problem, out, lse, out, lse),
         "dkdv": lambda: flash.key_value_gradients(problem, above),
         "dq": lambda: flash.query_gradient(problem, above),
         "dbias": lambda: flash.bias_gradient(problem, above),
     }[job.kernel]()
+
+
+def _inputs(job: Job) -> list[Any]:
+    """Return q, k and v on the meta device; with `wide`, rows too far apart for 32 bits."""
+    import torch
+
+    dtype = getattr(torch, job.dtype)
+    packed = (BATCH, TOKENS, 3, HEADS, job.head_dim)
+    strides = list(torch.empty(packed, device="meta").stride())
+    if job.wide:
+        strides[:2] = TOKENS << 25, 1 << 25
+    qkv = torch.empty_strided(packed, strides, dtype=dtype, device="meta")
+    return list(qkv.permute(2, 0, 3, 1, 4).unbind(0))
+
+
+def _bias(job: Job) -> Any:
+    import torch
+
+    sizes = {"1": 1, "H": HEADS, "M": TOKENS, "N": TOKENS}
+    return torch.empty([sizes[x] for x in job.bias], device="meta") if job.bias else None
 
 
 def _read_nvidia(binary: Any) -> dict[str, int]:
@@ -191,7 +275,7 @@ def compile_all(jobs: Sequence[Job]) -> Iterator[Compiled]:
 def format_row(row: Compiled) -> str:
     """Return one line of the table."""
     job = row.job
-    options = ("bias" if job.bias else "") + (" causal" if job.causal else "")
+    options = job.bias + " causal" * job.causal + " wide" * job.wide
     return (
         f"{job.kernel:8} {job.target:7} {job.dtype:9} {job.head_dim:8} {options:12}"
         f"{row.registers:9} {row.spills:6} {row.shared:8} {row.mma:5}  {'; '.join(row.faults)}"
@@ -201,9 +285,7 @@ def format_row(row: Compiled) -> str:
 def main() -> int:
     """Print the table; the exit code is 1 where a kernel has a fault."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--subset", action="store_true", help="each kernel x target x head_dim once"
-    )
+    parser.add_argument("--subset", action="store_true", help="what the tests compile")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     rows = compile_all(subset() if options.subset else all_jobs())
@@ -211,11 +293,13 @@ def main() -> int:
         print(json.dumps([asdict(row) for row in rows]))
         return 0
     print("kernel   target  dtype     head_dim options     registers spills   shared   mma  faults")
-    faulty = 0
+    done = []
     for row in rows:
         print(format_row(row), flush=True)
-        faulty += bool(row.faults)
-    print(f"{faulty} with faults")
+        done.append(row)
+    faulty = sum(bool(row.faults) for row in done)
+    registers = max(row.registers for row in done)
+    print(f"{len(done)} kernels, {faulty} with faults, at most {registers} registers a thread")
     return int(faulty > 0)
 
 

@@ -102,6 +102,10 @@ class AttentionKernel(ABC):
         del grid, prefix
         return self
 
+    def refined(self) -> AttentionKernel | None:
+        """Return the same kernel, closer to the exact result; None for an exact one."""
+        return None
+
     def sees(self, queries: int, keys: int) -> Tensor | None:
         """Return which keys a query sees as bool [queries, keys], None for all."""
         del queries, keys

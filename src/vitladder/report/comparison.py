@@ -57,6 +57,22 @@ def read_choices(records: Sequence[Record]) -> list[Choice]:
     return sorted(choices, key=lambda choice: (choice.flops, choice.mean))
 
 
+def comparison_answer(choices: Sequence[Choice]) -> str:
+    """Say which choice has the lowest loss at the largest budget, and by how much."""
+    largest = max(choice.flops for choice in choices)
+    first, *others = [choice for choice in choices if choice.flops == largest]
+    spread = "" if first.spread is None else f", standard deviation {plain(first.spread, 3)}"
+    seeds = f"{len(first.losses)} run{'s' if len(first.losses) > 1 else ''}"
+    text = (
+        f"Of {1 + len(others)} choices at {power_of_ten(largest, 3)} FLOPs, {first.name} has the "
+        f"lowest validation loss: {plain(first.mean, 4)} ({seeds}{spread})."
+    )
+    if not others:
+        return text
+    above = plain(others[0].mean - first.mean, 4)
+    return f"{text} The next is {others[0].name}, {above} above."
+
+
 def comparison_rows(choices: Sequence[Choice]) -> list[list[str]]:
     """A row for each choice; "above best" is against the best of the same budget."""
     best: dict[str, float] = {}

@@ -47,16 +47,17 @@ def page_figures(
 ) -> list[PageFigure]:
     """All figures of a study, the answer first."""
     choices = read_choices(records)
-    compared = [_comparison(choices)] if drawable(choices) else []
-    return [
-        *compared,
-        _isoflop(runs, fit),
-        _frontier(runs, fit),
-        _optimum(runs, fit),
-        _predicted(runs, fit),
-        _learning_curves(folder, records),
-        _throughput(records),
-    ]
+    if choices:
+        # Runs of several choices share no law, so there is none to draw.
+        found = [_comparison(choices)] if drawable(choices) else []
+    else:
+        found = [
+            _isoflop(runs, fit),
+            _frontier(runs, fit),
+            _optimum(runs, fit),
+            _predicted(runs, fit),
+        ]
+    return [*found, _learning_curves(folder, records), _throughput(records)]
 
 
 def _drawn(name: str, title: str, caption: str, draw: Callable[[], Figure]) -> PageFigure:

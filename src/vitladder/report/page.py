@@ -11,7 +11,7 @@ from vitladder.laws.study import RunPoint, points, read_records, study_name
 from vitladder.report import markup, provenance, tables
 from vitladder.report.answer import answer
 from vitladder.report.comparison import HEAD as COMPARED
-from vitladder.report.comparison import comparison_rows, read_choices
+from vitladder.report.comparison import comparison_answer, comparison_rows, read_choices
 from vitladder.report.css import CSS
 from vitladder.report.figures import PageFigure, page_figures
 from vitladder.runs.atomic import write_text
@@ -59,7 +59,7 @@ def render(
         [
             f'<header><p class="kind">Scaling study</p><h1>{escape(name)}</h1></header>',
             '<section id="answer" aria-label="Answer">',
-            *(markup.paragraph(text) for text in answer(runs, fit)),
+            *(markup.paragraph(text) for text in _answer(records, runs, fit)),
             "</section>",
             _figures(figures),
             _comparison(records),
@@ -82,6 +82,12 @@ def _figures(figures: Sequence[PageFigure]) -> str:
     if all(drawn.svg is None for drawn in figures):
         return ""
     return f'<div class="figures">{"".join(markup.figure(drawn) for drawn in figures)}</div>'
+
+
+def _answer(records: Sequence[Record], runs: Sequence[RunPoint], fit: Fit) -> Sequence[str]:
+    """What the study found: the best choice where it compares some, else its laws."""
+    choices = read_choices(records)
+    return [comparison_answer(choices)] if choices else answer(runs, fit)
 
 
 def _comparison(records: Sequence[Record]) -> str:

@@ -12,6 +12,7 @@ from timm.layers import RmsNorm, SwiGLU
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import pad
+from torch.utils.checkpoint import checkpoint
 
 from vitladder.compute.flops import Shape, shape_of
 from vitladder.compute.plan import load_encoding, load_kernel
@@ -36,6 +37,8 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         self.heads = shape.heads
         self.position_names = []
         for name, table in encoding.parameters(shape.tokens).items():
+            if getattr(self, name, None) is not None:
+                raise UserError(f"a position encoding cannot own '{name}': the model has one")
             setattr(self, name, nn.Parameter(table))
             self.position_names.append(name)
         for number, block in enumerate(self.blocks):
@@ -49,6 +52,8 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the normalised tokens [B, seq, width] of images [B, channels, rows, columns]."""
         patches = self.patch_embed(x)
+        # Under autocast the residual stream stays as wide as the weights, whatever the pooling.
+        patches = patches.to(self.patch_embed.proj.weight.dtype)
         grid = (patches.shape[1], patches.shape[2])
         parameters = {name: getattr(self, name) for name in self.position_names}
         prefix = [token for token in (self.cls_token, self.reg_token) if token is not None]
@@ -58,7 +63,10 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         tokens = self.norm_pre(self.pos_drop(self.encoding.embed(tokens, grid, **parameters)))
         places = self._places(grid, tokens, parameters)
         for block in self.blocks:
-            tokens = block(tokens, places)
+            if self.grad_checkpointing:
+                tokens = checkpoint(block, tokens, places, use_reentrant=False)
+            else:
+                tokens = block(tokens, places)
         normalised: Tensor = self.norm(tokens)
         return normalised
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vitladder.extend.attention import AttentionKernel
-from vitladder.extend.conformance import approximate, behaviour, numeric, structure
+from vitladder.extend.conformance import approximate, autocast, behaviour, numeric, structure
 from vitladder.extend.conformance.cases import Case
 from vitladder.extend.conformance.design import Profile, design, offer_of
 from vitladder.extend.conformance.finding import Finding, Report, excuse, stale
@@ -16,11 +16,12 @@ from vitladder.extend.conformance.rule import Rule
 from vitladder.extend.conformance.threads import one_thread
 
 RULES: tuple[Rule, ...] = (
-    *behaviour.RULES[:4],
+    *behaviour.FORM,
     *numeric.RULES,
     *approximate.RULES,
     *structure.RULES,
-    *behaviour.RULES[4:],
+    *behaviour.MANNERS,
+    *autocast.RULES,
 )
 
 

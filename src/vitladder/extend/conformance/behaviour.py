@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vitladder.extend.attention import AttentionKernel
-from vitladder.extend.attention import AttentionSpec
+from vitladder.extend.attention import AttentionKernel, AttentionSpec
 from vitladder.extend.conformance.cases import Case
 from vitladder.extend.conformance.finding import Finding
 from vitladder.extend.conformance.numeric import ERROR_LIMIT, difference_units, worst_units
@@ -157,20 +156,50 @@ def _kept_bytes(probe: Probe, case: Case) -> int:
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with interpreted(), hooks:
         outputs = probe.call(case, leaves)
+    kept += _on_nodes(outputs.values())
     known = {x.untyped_storage().data_ptr() for x in (*leaves.values(), outputs["o"])}
     storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}
     return sum(size for pointer, size in storages.items() if pointer not in known)
 
 
-RULES = [
+def _on_nodes(outputs: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield the tensors that are attributes of a ctx: the hooks of saved tensors see none."""
+    todo, seen = [output.grad_fn for output in outputs], set[Any]()
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo += [earlier for earlier, _ in node.next_functions]
+            # Only the nodes of Python functions have attributes.
+            yield from _inside(getattr(node, "__dict__", {}))
+
+
+def _inside(value: Any) -> Iterator[Tensor]:
+    """Yield a tensor, or all that a container or dataclass holds."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _inside(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from _inside(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _inside([getattr(value, part.name) for part in fields(value)])
+
+
+FORM = (
     Rule("supports", supports, "tiny"),
     Rule("contract", contract, "every"),
     Rule("untouched", untouched, "every"),
     Rule("canaries", canaries, "every"),
+)
+"""What a result must be like before its values mean anything."""
+
+MANNERS = (
     Rule("empty_batch", empty_batch, "empty", calls=1),
     Rule("no_grad", no_grad, "small", calls=2),
     Rule("partial_grad", partial_grad, "small", calls=6),
     Rule("one_output", one_output, "small", calls=4, applies=exact_only),
     Rule("backward_twice", backward_twice, "small", calls=3),
     Rule("memory", memory, "memory", calls=1),
-]
+)

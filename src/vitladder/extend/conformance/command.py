@@ -13,7 +13,10 @@ _SHOWN = 20
 
 
 def check(name: str, *, kind: str, thorough: bool, device: str, **options: Any) -> int:
-    """Print what is found about a plugin; return 1 if a rule is broken that it does not name."""
+    """Print what is found about a plugin; return 1 if a rule is broken that it does not name.
+
+    3 means that nothing was checked: the plugin does not serve here.
+    """
     if kind == "position":
         report = examine_position(registry.load("position", name, **options), device=device)
     else:
@@ -21,7 +24,13 @@ def check(name: str, *, kind: str, thorough: bool, device: str, **options: Any) 
         profile = "thorough" if thorough else "fast"
         report = examine_attention(kernel, profile=profile, device=device)  # type: ignore[arg-type]
     print(describe(f"{kind}={name}", report, device))
-    return 1 if report.broken else 0
+    if report.broken:
+        return 1
+    if report.checks == 0:
+        reasons = [finding.reason for finding in report.findings] or ["no rule has a case here"]
+        print(f"nothing was checked: {reasons[0]}")
+        return 3
+    return 0
 
 
 def kind_of(name: str) -> str:

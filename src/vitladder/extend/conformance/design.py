@@ -200,7 +200,12 @@ def _by_hand(offer: Offer) -> dict[str, list[Case]]:
                 {"bias": biases[0]},
             )
         ],
-        "features": [_base(offer, 1, 2, 64, 64)],
+        "converges": [_base(offer, 1, 2, 64, 64)],
+        "autocast": [
+            replace(one, dtype=dtype, bias=biases[0])
+            for dtype in offer.dtypes
+            if dtype != "float32"
+        ],
     }
 
 

@@ -31,7 +31,6 @@ class Terms:
     weights: Tensor
     d_scores: Tensor
     d_terms: Tensor
-    output: Tensor
     lse: Tensor
     max_logit: float
 
@@ -51,33 +50,31 @@ def closed_form(
 
     A unit is (u_dtype + u_float32 (4 + max|logit|)) · Σ|terms| + underflow.
     """
-    dtype = q.dtype
     Q, K, V, dO = (tensor.detach().cpu().double() for tensor in (q, k, v, d_output))
     t = _terms(Q, K, V, bias, dO, d_lse, scale, visible)
-    u = torch.finfo(dtype).eps / 2 + SINGLE * (4 + t.max_logit)
-    tiny = _underflow(dtype)
+    results = {"lse": Exact(t.lse, SINGLE * (5 + t.max_logit) * torch.ones_like(t.lse))}
+    for name, (value, terms, ones) in _sums(t, Q, K, V, dO, bias, scale).items():
+        u = torch.finfo(q.dtype).eps / 2 + SINGLE * (4 + t.max_logit)
+        results[name] = Exact(value, u * terms + _underflow(q.dtype) * (1 + ones))
+    return results
 
-    def exact(value: Tensor, terms: Tensor, underflow: Tensor) -> Exact:
-        return Exact(value, u * terms + tiny * (1 + underflow))
 
-    one = torch.ones_like(t.weights)
-    results = {
-        "o": exact(t.output, t.weights @ V.abs(), one @ V.abs()),
-        "lse": Exact(t.lse, SINGLE * (5 + t.max_logit) * torch.ones_like(t.lse)),
-        "dq": exact(
-            scale * t.d_scores @ K, abs(scale) * t.d_terms @ K.abs(), abs(scale) * (one @ K.abs())
-        ),
-        "dk": exact(
-            scale * t.d_scores.mT @ Q,
-            abs(scale) * t.d_terms.mT @ Q.abs(),
-            abs(scale) * (one.mT @ Q.abs()),
-        ),
-        "dv": exact(t.weights.mT @ dO, t.weights.mT @ dO.abs(), one.mT @ dO.abs()),
+def _sums(
+    t: Terms, Q: Tensor, K: Tensor, V: Tensor, dO: Tensor, bias: Tensor | None, scale: float
+) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Return o and the gradients, Σ|terms| of each, and Σ|terms| with weights and dS of 1."""
+    one, size = torch.ones_like(t.weights), abs(scale)
+    weights, dS, dS_terms = t.weights, t.d_scores, t.d_terms
+    sums = {
+        "o": (weights @ V, weights @ V.abs(), one @ V.abs()),
+        "dq": (scale * dS @ K, size * dS_terms @ K.abs(), size * (one @ K.abs())),
+        "dk": (scale * dS.mT @ Q, size * dS_terms.mT @ Q.abs(), size * (one.mT @ Q.abs())),
+        "dv": (weights.mT @ dO, weights.mT @ dO.abs(), one.mT @ dO.abs()),
     }
     if bias is not None:
-        reduced = (x.sum_to_size(bias.shape) for x in (t.d_scores, t.d_terms, one))
-        results["dbias"] = exact(*reduced)
-    return results
+        reduced = [x.sum_to_size(bias.shape) for x in (dS, dS_terms, one)]
+        sums["dbias"] = (reduced[0], reduced[1], reduced[2])
+    return sums
 
 
 def _terms(
@@ -107,7 +104,7 @@ def _terms(
     spread = (dO * output).abs().sum(-1) + g.abs()
     d_terms = weights * (dO.abs() @ V.abs().mT + spread.unsqueeze(-1))
     max_logit = float(finite.abs().max()) if finite.numel() else 0.0
-    return Terms(weights, d_scores, d_terms, output, lse, max_logit)
+    return Terms(weights, d_scores, d_terms, lse, max_logit)
 
 
 def _underflow(dtype: torch.dtype) -> float:
