@@ -67,8 +67,10 @@ def train_in_a_child(
     """Train in a process of its own, which may be killed; return the signal that ended it."""
     child = os.fork()
     if child == 0:
-        train(run, folder, tracker)
-        os._exit(0)
+        try:
+            train(run, folder, tracker)
+        finally:
+            os._exit(1)  # whatever happened: two processes must not go on as one test
     return os.WTERMSIG(os.waitpid(child, 0)[1])
 
 

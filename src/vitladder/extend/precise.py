@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     """Keep products as wide as their factors; autocast would round them to 16 bits again."""
     import torch
 
-    return torch.autocast(x.device.type, enabled=False)
+    device = x.device.type
+    # The meta device, where shapes are only counted, has no autocast.
+    there = torch.amp.is_autocast_available(device)
+    return torch.autocast(device, enabled=False) if there else nullcontext()
 
 
 def softmax_rows(scores: Tensor) -> Tensor:
