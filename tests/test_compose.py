@@ -21,7 +21,10 @@ from vitladder.errors import UserError
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("attention=spda", "no attention plugin 'spda'; did you mean 'sdpa'? (have: naive, sdpa)"),
+        (
+            "attention=spda",
+            "no attention plugin 'spda'; did you mean 'sdpa'? (have: flash, flex, linear, naive, sdpa, window)",
+        ),
         ("position=sincos", "no position plugin 'sincos'; did you mean 'sincos2d'?"),
         ("attention.window=7", "no option of attention=sdpa called 'window'"),
         ("position.temprature=7", "did you mean 'temperature'?"),
