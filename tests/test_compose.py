@@ -23,7 +23,8 @@ from vitladder.errors import UserError
     [
         (
             "attention=spda",
-            "no attention plugin 'spda'; did you mean 'sdpa'? (have: flash, flex, linear, naive, sdpa, window)",
+            "no attention plugin 'spda'; did you mean 'sdpa'? "
+            "(have: flash, flex, linear, naive, sdpa, window)",
         ),
         ("position=sincos", "no position plugin 'sincos'; did you mean 'sincos2d'?"),
         ("attention.window=7", "no option of attention=sdpa called 'window'"),
