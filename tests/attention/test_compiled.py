@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from vitladder.plugins.attention._flash_tiles import TILES
 
-from vitladder.bench.kernels import (
+from vitladder.bench.kernel_jobs import (
     FULL_BIAS,
     HALVES,
     HEAD_DIMS,
@@ -16,13 +16,11 @@ from vitladder.bench.kernels import (
     NO_BIAS,
     SMALL_BIASES,
     TARGETS,
-    Compiled,
     Job,
-    _launch,
     all_jobs,
-    compile_apart,
     subset,
 )
+from vitladder.bench.kernels import Compiled, _launch, compile_apart
 
 
 def test_make_kernels_covers_every_kernel_target_head_dim_dtype_and_bias() -> None:

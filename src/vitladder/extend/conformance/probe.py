@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections import OrderedDict
@@ -185,7 +184,7 @@ def interpreted() -> Iterator[None]:
     with warnings.catch_warnings():
         # numpy warns of the NaN that the rules plant.
         warnings.simplefilter("ignore", RuntimeWarning)
-        if os.environ.get("TRITON_INTERPRET") != "1" or "triton" not in sys.modules:
+        if "triton" not in sys.modules or not sys.modules["triton"].knobs.runtime.interpret:
             yield
             return
         from vitladder.extend import interpreter
