@@ -42,16 +42,25 @@ class Overhead:
         pairs = zip(self.ours_ms, self.bare_ms, strict=True)
         return statistics.median(ours / bare for ours, bare in pairs)
 
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The first and third quartile over rounds of ours / bare: how noisy the machine was."""
+        pairs = zip(self.ours_ms, self.bare_ms, strict=True)
+        low, _, high = statistics.quantiles((ours / bare for ours, bare in pairs), n=4)
+        return low, high
+
     def __str__(self) -> str:
         """One line for a person."""
+        low, high = self.quartiles
         return (
             f"a step takes {statistics.median(self.bare_ms):.2f} ms in a bare loop, "
             f"{statistics.median(self.ours_ms):.2f} ms in vitladder: ratio {self.ratio:.3f} "
-            f"(median of {len(self.bare_ms)} interleaved rounds, W&B offline)"
+            f"(median of {len(self.bare_ms)} interleaved rounds, quartiles {low:.3f} to {high:.3f}, "
+            "W&B offline)"
         )
 
 
-def measure_overhead(*, rounds: int = 7, steps: int = 220) -> Overhead:
+def measure_overhead(*, rounds: int = 15, steps: int = 220) -> Overhead:
     """Train the same small model on digits in both ways, in turn, on one thread."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
