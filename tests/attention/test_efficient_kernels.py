@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitladder.compose import compose_config, compose_jobs
-from vitladder.compute.flops import shape_of
 from vitladder.compute.plan import load_kernel, resolve
+from vitladder.compute.shape import shape_of
 from vitladder.config import DataShape
 from vitladder.extend import registry
 from vitladder.extend.attention import AttentionShape, AttentionSpec

@@ -13,14 +13,10 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitladder.compose import compose_config
-from vitladder.compute.flops import (
-    attention_flops,
-    default_heads,
-    forward_flops,
-    parameters,
-    shape_of,
-)
+from vitladder.compute.flops import attention_flops, forward_flops
+from vitladder.compute.parameters import parameters
 from vitladder.compute.plan import load_kernel, plan, position_params, resolve
+from vitladder.compute.shape import default_heads, shape_of
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.train.model import build_model

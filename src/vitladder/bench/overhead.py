@@ -55,8 +55,8 @@ class Overhead:
         return (
             f"a step takes {statistics.median(self.bare_ms):.2f} ms in a bare loop, "
             f"{statistics.median(self.ours_ms):.2f} ms in vitladder: ratio {self.ratio:.3f} "
-            f"(median of {len(self.bare_ms)} interleaved rounds, quartiles {low:.3f} to {high:.3f}, "
-            "W&B offline)"
+            f"(median of {len(self.bare_ms)} interleaved rounds, "
+            f"quartiles {low:.3f} to {high:.3f}, W&B offline)"
         )
 
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vitladder.compute.flops import (
-    Shape,
-    attention_flops,
-    forward_flops,
-    parameters,
-    shape_of,
-)
+from vitladder.compute.flops import attention_flops, forward_flops
+from vitladder.compute.parameters import parameters
+from vitladder.compute.shape import Shape, shape_of
 from vitladder.compute.size import sized
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from vitladder.compute.flops import Shape, parameters, shape_of
+from vitladder.compute.parameters import parameters
+from vitladder.compute.shape import Shape, shape_of
 from vitladder.config import LadderConfig, ModelConfig
 from vitladder.errors import UserError
 

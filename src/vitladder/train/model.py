@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
-from vitladder.compute.flops import Shape, shape_of
 from vitladder.compute.plan import load_encoding, load_kernel
+from vitladder.compute.shape import Shape, shape_of
 from vitladder.config import Config, ModelConfig, hidden_width
 from vitladder.errors import UserError
 from vitladder.extend.attention import AttentionKernel, AttentionSpec

@@ -1,0 +1,60 @@
+"""Parameters of a Vision Transformer as closed forms, in every convention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from vitladder.compute.shape import Shape
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters by part; the parts of all layers are summed."""
+
+    patch_embed: int
+    prefix: int
+    position: int
+    attention: int
+    mlp: int
+    norm: int
+    layer_scale: int
+    head: int
+    attention_biases: int
+    mlp_biases: int
+    other_biases: int
+
+    @property
+    def total(self) -> int:
+        """Every learned number: `n_params`."""
+        return sum(int(getattr(self, part.name)) for part in fields(self))
+
+    @property
+    def matmul(self) -> int:
+        """The weights of matrix products, without their biases: `n_matmul`."""
+        return self.patch_embed + self.attention + self.mlp + self.head
+
+    def nonembed(self, width: int) -> int:
+        """Return all but the patch embedding, its bias, positions and prefix: `n_nonembed`."""
+        return self.total - self.patch_embed - width - self.prefix - self.position
+
+
+def parameters(shape: Shape, position: int) -> Parameters:
+    """Return the parameters by part; `position` is how many the position encoding learns."""
+    width, depth, hidden = shape.width, shape.depth, shape.hidden
+    norms = (2 * depth + 1) * shape.norm_vectors * width
+    if shape.qk_norm:
+        norms += depth * 2 * shape.norm_vectors * shape.head_dim
+    hidden_biases = (shape.mlp_products - 1) * hidden
+    return Parameters(
+        patch_embed=shape.patch**2 * shape.channels * width,
+        prefix=shape.tokens.prefix * width,
+        position=position,
+        attention=depth * width * (shape.qkv_width + width),
+        mlp=depth * shape.mlp_products * width * hidden,
+        norm=norms,
+        layer_scale=depth * 2 * width if shape.layer_scale else 0,
+        head=width * shape.classes,
+        attention_biases=depth * (shape.qkv_width + width),
+        mlp_biases=depth * (hidden_biases + width),
+        other_biases=width + shape.classes,
+    )
