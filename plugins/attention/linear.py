@@ -99,6 +99,10 @@ class Linear(AttentionKernel):
             elements += keys * width
         return shape.batch * shape.heads * elements * wide + self.features * width * wide
 
+    def kept_inputs(self, shape: AttentionShape, element_size: int) -> int:
+        """Return 1: v where it is not widened; q and k are scaled first."""
+        return 1 if element_size >= 4 else 0
+
     def flops(self, shape: AttentionShape) -> AttentionFlops:
         """Return the FLOPs of the features, and of their products with the values."""
         product = 2 * shape.batch * shape.heads * self.features * shape.head_dim

@@ -46,11 +46,20 @@ class Naive(AttentionKernel):
             return (output, logsumexp_rows(scores)) if return_lse else output
 
     def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
-        """Return the bytes of the weights, the scaled q, and of k and v where they are widened."""
+        """Return the bytes of the weights, the scaled q, and of k and v where they are widened.
+
+        With a bias a row may see no key: its weights are kept before and after they are made 0.
+        """
         wide = max(4, element_size)
         rows = shape.queries if wide == element_size else shape.queries + 2 * shape.keys
-        elements = shape.queries * shape.keys + rows * shape.head_dim
-        return shape.batch * shape.heads * elements * wide
+        weights = 2 if shape.bias else 1
+        elements = weights * shape.queries * shape.keys + rows * shape.head_dim
+        masks = 2 * shape.queries if shape.bias else 0
+        return shape.batch * shape.heads * (elements * wide + masks)
+
+    def kept_inputs(self, shape: AttentionShape, element_size: int) -> int:
+        """Return 2: k and v where they are not widened; q is scaled first."""
+        return 2 if element_size >= 4 else 0
 
 
 def _future(scores: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Sdpa(AttentionKernel):
 
         torch takes a bias of q's dtype only, so another one is rounded to it.
         """
-        if self.backend != "math":
+        if not self._is_math(shape):
             q, k, v = (_unit_stride(tensor) for tensor in (q, k, v))
         mask = None if bias is None else _four_dimensional(bias.to(q.dtype))
         square = causal and mask is None and q.shape[-2] == k.shape[-2]
@@ -84,6 +84,16 @@ class Sdpa(AttentionKernel):
         wide = max(4, element_size)
         rows = shape.queries + shape.keys * (1 if wide == element_size else 2)
         return heads * (shape.queries * shape.keys + rows * shape.head_dim) * wide
+
+    def kept_inputs(self, shape: AttentionShape, element_size: int) -> int:
+        """Return all three; math scales q and k first, and widens v."""
+        if not self._is_math(shape):
+            return 3
+        return 1 if element_size >= 4 else 0
+
+    def _is_math(self, shape: AttentionShape) -> bool:
+        """torch's other backends have no gradient for a bias."""
+        return self.backend == "math" or shape.bias_grad
 
     def ran_backend(
         self, q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None

@@ -42,3 +42,9 @@ class RopeAxial(PositionEncoding):
         frequencies = self.theta ** -(torch.arange(count, device=q.device, dtype=wide) / count)
         angles = torch.cat([rows[:, None] * frequencies, columns[:, None] * frequencies], dim=-1)
         return rotate_pairs(q, angles), rotate_pairs(k, angles)
+
+    def saved_bytes(self, shape: TokenShape, batch: int, element_size: int) -> int:
+        """Return the bytes of the cosines and sines, of queries and keys apart."""
+        del batch
+        angles = shape.grid[0] * shape.grid[1] * shape.head_dim // 2
+        return 4 * angles * max(4, element_size)

@@ -25,6 +25,7 @@ class RopeMixed(PositionEncoding):
     theta: float = 10.0
     reference: int = 0
     relative: ClassVar[bool] = True
+    keeps_inputs: ClassVar[bool] = True
 
     def supports(self, shape: TokenShape) -> str | None:
         """Refuse heads that do not split into pairs in two directions."""
@@ -50,3 +51,10 @@ class RopeMixed(PositionEncoding):
         x, y = parameters["rope_frequencies"][:, layer, :, None].to(wide)
         angles = columns[:, None] * x + rows[:, None] * y
         return rotate_pairs(q, angles), rotate_pairs(k, angles)
+
+    def saved_bytes(self, shape: TokenShape, batch: int, element_size: int) -> int:
+        """Return the bytes of the angles, cosines and sines, of queries and keys apart."""
+        del batch
+        patches = shape.grid[0] * shape.grid[1]
+        angles = shape.heads * patches * shape.head_dim // 2
+        return (5 * angles + 2 * patches) * max(4, element_size)

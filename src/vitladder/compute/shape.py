@@ -15,8 +15,9 @@ from vitladder.extend.position import TokenShape
 class Shape:
     """A Vision Transformer's sizes, all known; the multi-layer perceptron is `hidden` wide.
 
-    `mlp_products` are the matrices of one perceptron, `norm_vectors` the learned vectors of one
-    normalisation. Queries have `heads` heads, keys and values `kv_heads`.
+    `mlp_products` are the matrices of one perceptron, `activation` what lies between them;
+    `norm_vectors` are the learned vectors of one normalisation. Queries have `heads` heads, keys
+    and values `kv_heads`. `pool` is "token" or "avg".
     """
 
     width: int
@@ -32,6 +33,8 @@ class Shape:
     classes: int
     tokens: TokenShape
     qk_norm: bool
+    pool: str
+    activation: str
 
     @cached_property
     def head_dim(self) -> int:
@@ -80,6 +83,8 @@ def shape_of(model: ModelConfig) -> Shape:
             head_dim=model.width // heads,
         ),
         qk_norm=model.qk_norm,
+        pool=model.pool,
+        activation={"swiglu": "silu"}.get(model.mlp, model.mlp),
     )
 
 

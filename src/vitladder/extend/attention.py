@@ -29,7 +29,8 @@ class AttentionShape:
     """The sizes of one call: q is [batch, heads, queries, head_dim], k and v have `keys` rows.
 
     In a model the tokens of an image are `prefix` class and register tokens, then a grid of
-    patches by rows; outside of one (the grid is (0, 0)) they have no places.
+    patches by rows; outside of one (the grid is (0, 0)) they have no places. `bias` says whether
+    one is added to the scores, `bias_grad` whether it is learned.
     """
 
     batch: int
@@ -39,6 +40,8 @@ class AttentionShape:
     head_dim: int
     grid: tuple[int, int] = (0, 0)
     prefix: int = 0
+    bias: bool = False
+    bias_grad: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,3 +132,12 @@ class AttentionKernel(ABC):
         Unless a kernel says otherwise: the scores' softmax, as autograd keeps it.
         """
         return shape.batch * shape.heads * shape.queries * shape.keys * element_size
+
+    def kept_inputs(self, shape: AttentionShape, element_size: int) -> int:
+        """Return how many of q, k and v are kept for the backward: all three where they are read.
+
+        Those that are widened or gathered first are not, since their copies are; saved_bytes has
+        these.
+        """
+        del shape, element_size
+        return 3

@@ -45,6 +45,8 @@ class PositionEncoding:
 
     relative: ClassVar[bool] = False
     """Whether scores depend on the patches' distance alone, not on where the pair is."""
+    keeps_inputs: ClassVar[bool] = False
+    """Whether the backward of `rotate` needs q and k as they came."""
     exceptions: ClassVar[Mapping[str, str]] = {}
     """Rules of the conformance kit that this encoding is known to break: rule to reason."""
 
@@ -82,3 +84,11 @@ class PositionEncoding:
         """Return what all layers add to the scores of patches, [1, heads, patches, patches]."""
         del grid, heads, device, parameters
         return None
+
+    def saved_bytes(self, shape: TokenShape, batch: int, element_size: int) -> int:
+        """Return the bytes one layer's `rotate` keeps for the backward, besides what it is given.
+
+        What it returns does not count either.
+        """
+        del shape, batch, element_size
+        return 0

@@ -29,13 +29,13 @@ def without_autocast(x: Tensor) -> AbstractContextManager[None]:
 
 def softmax_rows(scores: Tensor) -> Tensor:
     """Return softmax over keys; a row whose scores are all -inf gives 0, forward and backward."""
-    masked = scores.amax(dim=-1, keepdim=True) == float("-inf")
+    masked = scores.detach().amax(dim=-1, keepdim=True) == float("-inf")
     # A row of -inf has no softmax; a finite stand-in keeps NaN out of the backward too.
     return scores.masked_fill(masked, 0.0).softmax(dim=-1).masked_fill(masked, 0.0)
 
 
 def logsumexp_rows(scores: Tensor) -> Tensor:
     """Return the natural log-sum-exp over keys; a row whose scores are all -inf gives -inf."""
-    masked = scores.amax(dim=-1) == float("-inf")
+    masked = scores.detach().amax(dim=-1) == float("-inf")
     finite = scores.masked_fill(masked.unsqueeze(-1), 0.0)
     return finite.logsumexp(dim=-1).masked_fill(masked, float("-inf"))

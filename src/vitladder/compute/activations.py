@@ -1,0 +1,200 @@
+"""What a training step keeps from the forward to the backward, as closed forms by part.
+
+The bytes are those of the storages that eager autograd saves, each counted once: a test holds the
+sum equal to what torch saves. Drop-path's masks, one number an image, are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from vitladder.compute.parameters import parameters
+from vitladder.compute.shape import Shape, attention_shape
+from vitladder.extend.attention import AttentionKernel, AttentionShape
+from vitladder.extend.position import PositionEncoding
+
+
+@dataclass(frozen=True)
+class Format:
+    """Bytes of a number between products (`activation`), and of a weight and the residual stream.
+
+    Where they differ, products take a copy of the weights in the narrower format (autocast).
+    """
+
+    activation: int
+    weight: int
+
+
+FORMATS = {"fp32": Format(activation=4, weight=4), "bf16": Format(activation=2, weight=4)}
+
+
+@dataclass(frozen=True)
+class BlockActivations:
+    """Bytes that one block keeps, by part."""
+
+    norms: int
+    qkv: int
+    attention: int
+    projection: int
+    mlp: int
+    layer_scale: int
+
+    @property
+    def total(self) -> int:
+        """All bytes that one block keeps."""
+        return sum(int(getattr(self, part.name)) for part in fields(self))
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Bytes kept for one micro-batch: `images` and `ends` lie before and behind the blocks.
+
+    `bias` is the position bias that all blocks share, `weight_copies` are autocast's.
+    """
+
+    images: int
+    block: BlockActivations
+    depth: int
+    bias: int
+    ends: int
+    weight_copies: int
+
+    @property
+    def total(self) -> int:
+        """All bytes kept for the backward of one micro-batch."""
+        outside = self.images + self.bias + self.ends + self.weight_copies
+        return outside + self.depth * self.block.total
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What decides the memory of a block: sizes, kernel, encoding, and the number format."""
+
+    shape: Shape
+    kernel: AttentionKernel
+    encoding: PositionEncoding
+    format: Format
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the encoding makes new queries and keys."""
+        return type(self.encoding).rotate is not PositionEncoding.rotate
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether the encoding adds to the scores."""
+        return type(self.encoding).bias is not PositionEncoding.bias
+
+    @property
+    def learns(self) -> bool:
+        """Whether the encoding has learned parameters."""
+        return type(self.encoding).parameters is not PositionEncoding.parameters
+
+    def call(self, batch: int) -> AttentionShape:
+        """Return the sizes of one layer's attention call."""
+        bias = self.has_bias
+        shape = attention_shape(self.shape, batch)
+        return replace(shape, bias=bias, bias_grad=bias and self.learns)
+
+
+def activations(layer: Layer, batch: int) -> Activations:
+    """Return what a forward of `batch` images keeps for its backward, in bytes."""
+    shape, numbers = layer.shape, layer.format
+    pixels = batch * shape.channels * shape.patch**2 * shape.tokens.grid[0] * shape.tokens.grid[1]
+    copies = numbers.activation if numbers.activation != numbers.weight else 0
+    return Activations(
+        images=pixels * numbers.activation,
+        block=block_activations(layer, batch),
+        depth=shape.depth,
+        bias=_bias(layer),
+        ends=_ends(layer, batch),
+        weight_copies=copies * parameters(shape, position=0).matmul,
+    )
+
+
+def block_activations(layer: Layer, batch: int) -> BlockActivations:
+    """Return what one block keeps for its backward, in bytes."""
+    shape, element = layer.shape, layer.format.activation
+    tokens = batch * shape.tokens.seq
+    row = tokens * shape.width
+    return BlockActivations(
+        norms=2 * _norm(shape, tokens, shape.width, layer.format.weight),
+        qkv=row * element + _packed(layer, tokens) + _head_norms(layer, tokens),
+        attention=_attention(layer, batch),
+        projection=row * element,
+        mlp=(row + _hidden_kept(shape) * tokens * shape.hidden) * element,
+        layer_scale=2 * row * element if shape.layer_scale else 0,
+    )
+
+
+def _norm(shape: Shape, rows: int, width: int, element: int) -> int:
+    """Input and statistics in float32; torch's composite RMS norm keeps its normalised input too.
+
+    A layer norm has two statistics a row, mean and deviation; an RMS norm has one.
+    """
+    inputs = 1 if shape.norm_vectors == 2 else 2
+    return inputs * rows * width * element + shape.norm_vectors * rows * 4
+
+
+def _head_norms(layer: Layer, tokens: int) -> int:
+    """What the norms of queries and keys keep beside their input, which is the packed one."""
+    shape = layer.shape
+    if not shape.qk_norm:
+        return 0
+    rows = tokens * (shape.heads + shape.kv_heads)
+    statistics = shape.norm_vectors * rows * 4
+    normalised = rows * shape.head_dim if shape.norm_vectors == 1 else 0
+    rotated = rows * shape.head_dim if layer.rotates and layer.encoding.keeps_inputs else 0
+    return statistics + (normalised + rotated) * layer.format.activation
+
+
+def _packed(layer: Layer, tokens: int) -> int:
+    """The queries, keys and values in one storage, kept if any view of it is."""
+    shape = layer.shape
+    size = tokens * shape.qkv_width * layer.format.activation
+    if shape.qk_norm or (layer.rotates and layer.encoding.keeps_inputs):
+        return size
+    in_place = layer.kernel.kept_inputs(layer.call(1), layer.format.activation) == 3
+    views = shape.kv_heads == shape.heads or not layer.rotates
+    return size if in_place and views else 0
+
+
+def _attention(layer: Layer, batch: int) -> int:
+    """Queries, keys and values that are not views of the packed ones, and what the kernel keeps."""
+    shape, element = layer.shape, layer.format.activation
+    call = layer.call(batch)
+    kept = layer.kernel.kept_inputs(call, element)
+    if kept == 3:
+        changed = shape.qk_norm or layer.rotates
+        shared = shape.kv_heads != shape.heads
+        kept = int(changed) + int(changed or shared) + int(shared)
+    inputs = kept * batch * shape.tokens.seq * shape.width * element
+    own = layer.kernel.saved_bytes(call, element)
+    return inputs + own + layer.encoding.saved_bytes(shape.tokens, batch, element)
+
+
+def _hidden_kept(shape: Shape) -> int:
+    """How many tensors as wide as the perceptron are kept."""
+    if shape.mlp_products == 3:
+        return 4
+    return 1 if shape.activation == "relu" else 2
+
+
+def _bias(layer: Layer) -> int:
+    if not layer.has_bias:
+        return 0
+    return layer.shape.heads * layer.shape.tokens.seq**2 * layer.format.weight
+
+
+def _ends(layer: Layer, batch: int) -> int:
+    """The last norm, the head's input and the loss.
+
+    With a class token all tokens are normalised, and in the weights' format the head keeps all of
+    them; average pooling comes before the norm.
+    """
+    shape, numbers = layer.shape, layer.format
+    rows = batch * shape.tokens.seq if shape.pool == "token" else batch
+    same = numbers.activation == numbers.weight
+    head = rows * shape.width if same else batch * shape.width
+    logits = batch * shape.classes * 4 + batch * 8 + 4
+    return _norm(shape, rows, shape.width, numbers.weight) + head * numbers.activation + logits
