@@ -99,6 +99,11 @@ class Linear(AttentionKernel):
             elements += keys * width
         return shape.batch * shape.heads * elements * wide + self.features * width * wide
 
+    def working_bytes(self, shape: AttentionShape, element_size: int) -> int:
+        """Return the bytes of three gradients of features: from both products, and of the exp."""
+        features = shape.batch * shape.heads * shape.queries * self.features
+        return 3 * features * max(4, element_size)
+
     def kept_inputs(self, shape: AttentionShape, element_size: int) -> int:
         """Return 1: v where it is not widened; q and k are scaled first."""
         return 1 if element_size >= 4 else 0

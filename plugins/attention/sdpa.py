@@ -49,7 +49,7 @@ class Sdpa(AttentionKernel):
 
         torch takes a bias of q's dtype only, so another one is rounded to it.
         """
-        if not self._is_math(shape):
+        if self.backend != "math":
             q, k, v = (_unit_stride(tensor) for tensor in (q, k, v))
         mask = None if bias is None else _four_dimensional(bias.to(q.dtype))
         square = causal and mask is None and q.shape[-2] == k.shape[-2]
@@ -78,7 +78,7 @@ class Sdpa(AttentionKernel):
     def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
         """Return the log-sum-exp's bytes; math keeps weights, scaled q and k, and a widened v."""
         heads = shape.batch * shape.heads
-        if self.backend != "math":
+        if not self._is_math(shape):
             rows = -(-shape.queries // 32) * 32 if self.backend == "efficient" else shape.queries
             return heads * rows * 4
         wide = max(4, element_size)
@@ -90,6 +90,10 @@ class Sdpa(AttentionKernel):
         if not self._is_math(shape):
             return 3
         return 1 if element_size >= 4 else 0
+
+    def working_bytes(self, shape: AttentionShape, element_size: int) -> int:
+        """Return 0 but for math, which keeps the weights."""
+        return super().working_bytes(shape, element_size) if self._is_math(shape) else 0
 
     def _is_math(self, shape: AttentionShape) -> bool:
         """torch's other backends have no gradient for a bias."""

@@ -104,9 +104,16 @@ class Window(AttentionKernel):
             elements += 2 * seq * shape.head_dim
         return shape.batch * shape.heads * elements * wide + 8 * keys
 
+    def working_bytes(self, shape: AttentionShape, element_size: int) -> int:
+        """Return the bytes of the gradients of weights and of scores."""
+        placed = self.placed(shape.grid, shape.prefix)
+        rows, columns = shape.grid
+        weights = shape.prefix * shape.keys + columns * rows * placed._block
+        return 2 * shape.batch * shape.heads * weights * max(4, element_size)
+
     def kept_inputs(self, shape: AttentionShape, element_size: int) -> int:
         """Return 2: k and v, for the prefix tokens; patches have theirs gathered."""
-        return 2 if shape.prefix and element_size >= 4 else 0
+        return 2 if element_size >= 4 else 0
 
     def flops(self, shape: AttentionShape) -> AttentionFlops:
         """Return the FLOPs of the blocks, also of the columns in them that the mask cuts."""

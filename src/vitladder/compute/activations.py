@@ -76,8 +76,27 @@ class Layer:
     format: Format
 
     @property
-    def rotates(self) -> bool:
-        """Whether the encoding makes new queries and keys."""
+    def mixed(self) -> bool:
+        """Whether products are in a narrower format than the weights."""
+        return self.format.activation != self.format.weight
+
+    @property
+    def changes(self) -> bool:
+        """Whether a norm or the encoding makes new queries and keys of the packed ones."""
+        return self.shape.qk_norm or self._rotates
+
+    @property
+    def turns_inputs(self) -> bool:
+        """Whether the encoding keeps the queries and keys that it is given."""
+        return self._rotates and self.encoding.keeps_inputs
+
+    @property
+    def shares(self) -> bool:
+        """Whether heads share keys and values, which are copied for them."""
+        return self.shape.kv_heads != self.shape.heads
+
+    @property
+    def _rotates(self) -> bool:
         return type(self.encoding).rotate is not PositionEncoding.rotate
 
     @property
@@ -101,7 +120,7 @@ def activations(layer: Layer, batch: int) -> Activations:
     """Return what a forward of `batch` images keeps for its backward, in bytes."""
     shape, numbers = layer.shape, layer.format
     pixels = batch * shape.channels * shape.patch**2 * shape.tokens.grid[0] * shape.tokens.grid[1]
-    copies = numbers.activation if numbers.activation != numbers.weight else 0
+    copies = numbers.activation if layer.mixed else 0
     return Activations(
         images=pixels * numbers.activation,
         block=block_activations(layer, batch),
@@ -122,7 +141,7 @@ def block_activations(layer: Layer, batch: int) -> BlockActivations:
         qkv=row * element + _packed(layer, tokens) + _head_norms(layer, tokens),
         attention=_attention(layer, batch),
         projection=row * element,
-        mlp=(row + _hidden_kept(shape) * tokens * shape.hidden) * element,
+        mlp=(_inputs_kept(layer) * row + _hidden_kept(shape) * tokens * shape.hidden) * element,
         layer_scale=2 * row * element if shape.layer_scale else 0,
     )
 
@@ -137,40 +156,50 @@ def _norm(shape: Shape, rows: int, width: int, element: int) -> int:
 
 
 def _head_norms(layer: Layer, tokens: int) -> int:
-    """What the norms of queries and keys keep beside their input, which is the packed one."""
+    """What the norms of queries and keys keep, beside the packed ones where these are the input."""
     shape = layer.shape
     if not shape.qk_norm:
         return 0
     rows = tokens * (shape.heads + shape.kv_heads)
     statistics = shape.norm_vectors * rows * 4
-    normalised = rows * shape.head_dim if shape.norm_vectors == 1 else 0
-    rotated = rows * shape.head_dim if layer.rotates and layer.encoding.keeps_inputs else 0
-    return statistics + (normalised + rotated) * layer.format.activation
+    # With weights wider than the queries, torch's RMS norm keeps its input widened.
+    wide = 2 if layer.mixed else 1
+    normalised = wide * rows * shape.head_dim if shape.norm_vectors == 1 else 0
+    return statistics + normalised * layer.format.weight
 
 
 def _packed(layer: Layer, tokens: int) -> int:
     """The queries, keys and values in one storage, kept if any view of it is."""
     shape = layer.shape
-    size = tokens * shape.qkv_width * layer.format.activation
-    if shape.qk_norm or (layer.rotates and layer.encoding.keeps_inputs):
-        return size
-    in_place = layer.kernel.kept_inputs(layer.call(1), layer.format.activation) == 3
-    views = shape.kv_heads == shape.heads or not layer.rotates
-    return size if in_place and views else 0
+    read = layer.kernel.kept_inputs(layer.call(1), layer.format.activation) == 3
+    views = not layer.changes or not layer.shares
+    normed = shape.qk_norm and not (shape.norm_vectors == 1 and layer.mixed)
+    if not (normed or (layer.turns_inputs and not shape.qk_norm) or (read and views)):
+        return 0
+    return tokens * shape.qkv_width * layer.format.activation
 
 
 def _attention(layer: Layer, batch: int) -> int:
-    """Queries, keys and values that are not views of the packed ones, and what the kernel keeps."""
+    """Queries, keys and values that are not views of the packed ones, and what the kernel keeps.
+
+    A kernel that reads them in place keeps its output too, laid out as its queries: unless these
+    are views, that is not the projection's input.
+    """
     shape, element = layer.shape, layer.format.activation
     call = layer.call(batch)
-    kept = layer.kernel.kept_inputs(call, element)
-    if kept == 3:
-        changed = shape.qk_norm or layer.rotates
-        shared = shape.kv_heads != shape.heads
-        kept = int(changed) + int(changed or shared) + int(shared)
-    inputs = kept * batch * shape.tokens.seq * shape.width * element
+    rows = layer.kernel.kept_inputs(call, element)
+    if rows == 3:
+        rows = 2 * layer.changes + (layer.changes or layer.shares) + layer.shares
+    if layer.turns_inputs:
+        rows += shape.qk_norm + (shape.qk_norm or layer.shares)
     own = layer.kernel.saved_bytes(call, element)
-    return inputs + own + layer.encoding.saved_bytes(shape.tokens, batch, element)
+    own += layer.encoding.saved_bytes(shape.tokens, batch, element)
+    return rows * batch * shape.tokens.seq * shape.width * element + own
+
+
+def _inputs_kept(layer: Layer) -> int:
+    """How many copies of the perceptron's input are kept: autocast casts it for each product."""
+    return 2 if layer.mixed and layer.shape.mlp_products == 3 else 1
 
 
 def _hidden_kept(shape: Shape) -> int:
@@ -194,7 +223,6 @@ def _ends(layer: Layer, batch: int) -> int:
     """
     shape, numbers = layer.shape, layer.format
     rows = batch * shape.tokens.seq if shape.pool == "token" else batch
-    same = numbers.activation == numbers.weight
-    head = rows * shape.width if same else batch * shape.width
+    head = (batch if layer.mixed else rows) * shape.width
     logits = batch * shape.classes * 4 + batch * 8 + 4
     return _norm(shape, rows, shape.width, numbers.weight) + head * numbers.activation + logits

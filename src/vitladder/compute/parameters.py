@@ -33,6 +33,11 @@ class Parameters:
         """The weights of matrix products, without their biases: `n_matmul`."""
         return self.patch_embed + self.attention + self.mlp + self.head
 
+    @property
+    def hidden_matrices(self) -> int:
+        """The weights of the blocks' products."""
+        return self.attention + self.mlp
+
     def nonembed(self, width: int) -> int:
         """Return all but the patch embedding, its bias, positions and prefix: `n_nonembed`."""
         return self.total - self.patch_embed - width - self.prefix - self.position

@@ -133,6 +133,17 @@ class AttentionKernel(ABC):
         """
         return shape.batch * shape.heads * shape.queries * shape.keys * element_size
 
+    def working_bytes(self, shape: AttentionShape, element_size: int) -> int:
+        """Return the bytes alive at once in the backward besides what is kept and dq, dk and dv.
+
+        Unless a kernel says otherwise: the gradients of weights and of scores, in float32, where
+        it keeps the weights.
+        """
+        if self.linear_memory:
+            return 0
+        scores = shape.batch * shape.heads * shape.queries * shape.keys
+        return 2 * scores * max(4, element_size)
+
     def kept_inputs(self, shape: AttentionShape, element_size: int) -> int:
         """Return how many of q, k and v are kept for the backward: all three where they are read.
 

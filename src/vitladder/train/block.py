@@ -54,7 +54,8 @@ class PlacedAttention(Attention):  # type: ignore[misc]  # timm is untyped
     def forward(self, x: Tensor, places: Places) -> Tensor:
         """Return the attention's output [B, seq, width]."""
         q, k, v = self._split(self.qkv(x))
-        q, k = self.q_norm(q), self.k_norm(k)
+        # Under autocast an RMS norm returns its weights' format; kernels take one format.
+        q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
         if self.kv_heads != self.num_heads:
             share = self.num_heads // self.kv_heads
             k, v = k.repeat_interleave(share, dim=1), v.repeat_interleave(share, dim=1)

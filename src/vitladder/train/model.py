@@ -60,6 +60,7 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         tokens = torch.cat(
             [*(token.expand(len(x), -1, -1) for token in prefix), patches.flatten(1, 2)], dim=1
         )
+        del patches
         tokens = self.norm_pre(self.pos_drop(self.encoding.embed(tokens, grid, **parameters)))
         places = self._places(grid, tokens, parameters)
         for block in self.blocks:
