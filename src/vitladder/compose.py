@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from filecmp import cmp
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -20,7 +21,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -30,6 +31,7 @@ from vitladder.extend import registry
 from vitladder.validation import validate
 
 CONFIG_MODULE = "vitladder.conf"
+_PARSER = OverridesParser.create()
 
 
 def register(overrides: Sequence[str]) -> None:
@@ -75,7 +77,7 @@ def compose_jobs(overrides: Sequence[str]) -> list[list[str]]:
     """
     swept = [f"{key}={value}" for key, value in _study_sweeps(overrides).items()]
     try:
-        batches = BasicSweeper.split_arguments(_parse([*swept, *overrides]), None)
+        batches = BasicSweeper.split_arguments(parse([*swept, *overrides]), None)
     except HydraException as error:
         raise UserError(_one_line(error)) from error
     return [list(job) for batch in batches for job in batch]
@@ -102,7 +104,7 @@ def fixed_overrides(overrides: Sequence[str]) -> list[str]:
 
     Raises UserError where several studies are given.
     """
-    parsed = _parse(overrides)
+    parsed = parse(overrides)
     _check_one_study(parsed)
     return [
         item
@@ -118,10 +120,17 @@ def from_hydra(composed: DictConfig) -> Config:
         if not isinstance(data, dict):
             raise UserError("the composed config is not a mapping")
         data.pop("hydra", None)
-        merged = OmegaConf.merge(OmegaConf.structured(Config), data)
-        config = OmegaConf.to_object(merged)
+        return to_config(OmegaConf.merge(OmegaConf.structured(Config), data))
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key or 'config'}: {_one_line(error)}") from error
+
+
+def to_config(typed: DictConfig | ListConfig) -> Config:
+    """Return data that has the schema's types as a validated Config, its plugins' options checked.
+
+    Raises UserError for what no run could have, OmegaConf's errors for a value that is missing.
+    """
+    config = OmegaConf.to_object(typed)
     if not isinstance(config, Config):
         raise UserError("the composed config is not a Config")
     for kind in registry.KINDS:
@@ -134,7 +143,7 @@ def from_hydra(composed: DictConfig) -> Config:
 def _study_sweeps(overrides: Sequence[str]) -> dict[str, str]:
     """Return what the chosen study sweeps and the command line does not set."""
     composed = _compose(fixed_overrides(overrides), with_hydra=True)
-    given = {override.key_or_group for override in _parse(overrides)}
+    given = {override.key_or_group for override in parse(overrides)}
     params = composed.hydra.sweeper.params or {}
     return {str(key): str(value) for key, value in params.items() if key not in given}
 
@@ -143,18 +152,34 @@ def _compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfi
     register(overrides)
     try:
         with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
-            _check_names(_parse(overrides))
+            _check_names(parse(overrides))
             _check_plugin_options(overrides)
             return compose("config", overrides=list(overrides), return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_one_line(error)) from error
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Return the overrides as Hydra understands them; UserError where it does not."""
     try:
-        return OverridesParser.create().parse_overrides(list(overrides))
+        return [_parse_one(item) for item in overrides]
     except HydraException as error:
         raise UserError(f"{_one_line(error)}; settings are given as KEY=VALUE") from error
+
+
+@lru_cache(maxsize=4096)
+def _parse_one(item: str) -> Override:
+    return _PARSER.parse_override(item)
+
+
+def is_group(key: str) -> bool:
+    """Whether a key chooses a file, as data=parquet does, and does not set one value."""
+    return key in _group_names()
+
+
+@lru_cache(maxsize=1)
+def _group_names() -> frozenset[str]:
+    return frozenset(_groups())
 
 
 def _check_names(overrides: Sequence[Override]) -> None:
@@ -210,7 +235,7 @@ def _check_plugin_options(overrides: Sequence[str]) -> None:
         name = str(compose("config", overrides=rest)[kind].name)
         have = registry.find(kind, name).declaration().options
         for item in given:
-            option = _parse([item])[0].key_or_group.partition(".")[2]
+            option = parse([item])[0].key_or_group.partition(".")[2]
             if option not in have:
                 raise unknown(f"option of {kind}={name} called", option, have)
 

@@ -15,11 +15,11 @@ from rich.table import Table
 
 from vitladder.compose import (
     check_is_one_run,
-    compose_config,
     compose_jobs,
     fixed_overrides,
     lists_its_runs,
 )
+from vitladder.compose_study import compose_study
 from vitladder.compute.plan import Plan, plan
 from vitladder.data.augment import check as check_augment
 from vitladder.data.cache import prepare
@@ -74,8 +74,8 @@ def show_plan(arguments: Sequence[str]) -> int:
 def planned(jobs: Sequence[Sequence[str]]) -> list[Planned]:
     """Return every different run, resolved; the same run twice is one."""
     runs: dict[Path, Planned] = {}
-    for job in jobs:
-        config, data = resolved(compose_config(job))
+    for job, composed in zip(jobs, compose_study(jobs), strict=True):
+        config, data = resolved(composed)
         run = Planned(job, config, data, place_of(config))
         runs.setdefault(run.place.folder, run)
     return list(runs.values())

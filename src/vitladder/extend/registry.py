@@ -39,8 +39,9 @@ class Plugin:
     origin: str
 
     def declaration(self) -> Declaration:
-        """Read the plugin's class name, summary and options from its source."""
-        return read_declaration(self.file)
+        """Return the plugin's class name, summary and options, read from its source."""
+        stat = self.file.stat()
+        return _declared(self.file, stat.st_mtime_ns, stat.st_size)
 
     def foreign_code(self) -> str | None:
         """Return the sha256 of the plugin's file; None for one of the package's own.
@@ -111,10 +112,13 @@ def load(kind: str, name: str, **options: Any) -> Any:
     return loaded
 
 
-def _packaged(kind: str) -> Iterator[Plugin]:
+@cache
+def _packaged(kind: str) -> tuple[Plugin, ...]:
     package = importlib.import_module(f"vitladder.plugins.{kind}")
-    for folder in package.__path__:
-        yield from _files(kind, Path(folder), package.__name__, _PACKAGE)
+    folders = [Path(folder) for folder in package.__path__]
+    return tuple(
+        plugin for folder in folders for plugin in _files(kind, folder, package.__name__, _PACKAGE)
+    )
 
 
 def _local(kind: str) -> Iterator[Plugin]:
@@ -140,6 +144,13 @@ def _installed(kind: str) -> Iterator[Plugin]:
             raise UserError(f"{kind} plugin '{entry.name}': there is no module {entry.module}")
         owner = entry.dist.name if entry.dist else "entry point"
         yield Plugin(kind, entry.name, Path(spec.origin).resolve(), entry.module, owner)
+
+
+@cache
+def _declared(file: Path, changed: int, size: int) -> Declaration:
+    """Read a file once for as long as it does not change."""
+    del changed, size
+    return read_declaration(file)
 
 
 @cache

@@ -1,0 +1,58 @@
+"""A study's runs are composed quickly, and to the same configs as one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from vitladder.compose import compose_config
+from vitladder.compose_study import compose_study
+from vitladder.errors import UserError
+
+STUDIES = {
+    "values": [
+        ["compute.flops=1e10", "model.width=32"],
+        ["compute.flops=2e10", "model.width=48"],
+        ["compute.flops=3", "model.width=64"],
+    ],
+    "files": [
+        ["model=micro", "compute.steps=10", "optim.lr=1e-3"],
+        ["model=micro-64", "compute.steps=20", "optim.lr=0.002"],
+        ["model=micro", "compute.steps=30", "optim.lr=3e-3"],
+    ],
+    "plugins": [
+        ["attention=naive", "position=rope_mixed", "position.theta=10"],
+        ["attention=sdpa", "position=rope_mixed", "position.theta=20.5"],
+        ["attention=naive", "position=rope_mixed", "position.theta=100"],
+    ],
+    "kinds of values": [
+        ["optim.betas=[0.9,0.95]", "model.heads=null", "data.augment.flip=true", "study=one"],
+        ["optim.betas=[0.8,0.9]", "model.heads=4", "data.augment.flip=false", "study=two"],
+        ["optim.betas=[0.7,0.8]", "model.heads=null", "data.augment.flip=true", "study='3'"],
+    ],
+    "a study": [
+        ["+sweep=isoflop", "data.path=x", "compute.flops=1e10", "ladder.relative=0.5"],
+        ["+sweep=isoflop", "data.path=x", "compute.flops=3e10", "ladder.relative=2"],
+    ],
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_runs_are_those_that_hydra_composes_one_by_one(name: str) -> None:
+    assert list(compose_study(STUDIES[name])) == [compose_config(job) for job in STUDIES[name]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("model.width=wide", "model.width: Value 'wide'"),
+        ("model.width=-1", "model.width=-1 is impossible"),
+        ("model.width=[1,2]", "model.width"),
+    ],
+)
+def test_a_wrong_value_in_a_later_run_is_said_as_for_one_run(bad: str, said: str) -> None:
+    with pytest.raises(UserError) as alone:
+        compose_config([bad])
+    with pytest.raises(UserError, match="model.width") as later:
+        list(compose_study([["model.width=8"], ["model.width=16"], [bad]]))
+    assert str(later.value) == str(alone.value)
+    assert said in str(alone.value)
