@@ -244,6 +244,26 @@ def test_an_encoding_that_turns_q_and_k_reads_and_writes_both() -> None:
     assert "rotation" not in parts_of(config)
 
 
+def test_shared_keys_and_values_are_repeated_for_every_head_of_queries() -> None:
+    config = resolved("model.width=64", "model.heads=4", "model.kv_heads=1", "attention=sdpa")
+    shape = shape_of(config.model)
+    one_head = shape.depth * 3 * shape.tokens.seq * 16
+    assert parts_of(config)["key repetition"].forward.bytes_moved == 4 * one_head * 2 * (1 + 4)
+    assert "key repetition" not in parts_of(resolved("attention=sdpa"))
+
+
+def test_a_gated_perceptron_reads_two_inputs_and_a_layer_scale_one() -> None:
+    config = resolved("model.mlp=swiglu", "model.layer_scale=1e-5", "attention=sdpa")
+    shape, parts = shape_of(config.model), parts_of(config)
+    rows = shape.depth * 3 * shape.tokens.seq
+    assert parts["activation"].forward.bytes_moved == 3 * 4 * rows * shape.hidden
+    assert parts["activation"].backward.bytes_moved == 5 * 4 * rows * shape.hidden
+    assert parts["activation"].forward.flops == 9 * rows * shape.hidden
+    assert parts["layer scale"].forward.bytes_moved == 2 * 4 * 2 * rows * shape.width
+    assert parts["layer scale"].backward.bytes_moved == 3 * 4 * 2 * rows * shape.width
+    assert "layer scale" not in parts_of(resolved("attention=sdpa"))
+
+
 def test_adamw_reads_four_numbers_and_writes_three() -> None:
     config = resolved("position=learned")
     shape = shape_of(config.model)
