@@ -168,7 +168,7 @@ def _bench(arguments: Sequence[str]) -> int:
 
     parser = _parser("bench", "measure this machine and this program")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--machine", action="store_true", help="GEMM peaks, kept for MFU")
+    what.add_argument("--machine", action="store_true", help="GEMM peaks and memory bandwidth")
     what.add_argument("--overhead", action="store_true", help="the loop against a bare loop")
     what.add_argument("--data", metavar="PATH", help="our loader against ImageFolder, on a parquet")
     given = parser.parse_args(arguments)

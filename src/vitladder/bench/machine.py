@@ -1,45 +1,58 @@
-"""GEMM peaks of this machine's CPU, for every precision and number of threads."""
+"""The limits of this machine's CPU: GEMM peaks and memory bandwidth, by number of threads."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import torch
 
-from vitladder.compute.hardware import MachineProfile, profile_file
+from vitladder.compute.profile import MachineProfile, profile_file
 from vitladder.runs.atomic import write_text
 from vitladder.runs.record import machine
 
 _SIZE = 2048
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# Three arrays of 256 MiB: STREAM asks for at least 4 times the caches, and these hold 32 MiB or so.
+_ARRAY_BYTES = 2**28
 
 
-def measure_machine(*, size: int = _SIZE, seconds: float = 1.0) -> MachineProfile:
-    """Return the best FLOP/s of square products of this size, measured for `seconds` each."""
+def measure_machine(
+    *, size: int = _SIZE, array_bytes: int = _ARRAY_BYTES, seconds: float = 1.0
+) -> MachineProfile:
+    """Return the best FLOP/s of square products of this size and the best bytes/s of arrays.
+
+    Each is the best of those measured in `seconds`, at one thread and at torch's number.
+    """
     counts = sorted({1, torch.get_num_threads()})
     peaks = {
         name: {threads: _peak(dtype, threads, size, seconds) for threads in counts}
         for name, dtype in _DTYPES.items()
     }
-    return MachineProfile(machine(), peaks)
+    bandwidth = {threads: _bandwidth(threads, array_bytes, seconds) for threads in counts}
+    return MachineProfile(machine(), peaks, bandwidth)
 
 
 def keep(profile: MachineProfile) -> None:
-    """Store the profile as this machine's, for the MFU of later runs."""
+    """Store the profile as this machine's, for the MFU and the plans of later runs."""
     file = profile_file()
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, json.dumps({"machine": profile.machine, "peaks": profile.peaks}, indent=1))
+    write_text(file, json.dumps(asdict(profile), indent=1))
 
 
 def describe(profile: MachineProfile) -> str:
-    """Return the profile as a small table."""
+    """Return the profile as two small tables; the second is absent where nothing is known."""
     lines = [profile.machine, "precision  threads  GFLOP/s"]
     for precision, by_threads in profile.peaks.items():
         for threads, peak in by_threads.items():
             lines.append(f"{precision:<9}  {threads:>7}  {peak / 1e9:>7.0f}")
+    if profile.bandwidth:
+        lines.append("memory     threads     GB/s")
+    for threads, bandwidth in profile.bandwidth.items():
+        lines.append(f"{'':<9}  {threads:>7}  {bandwidth / 1e9:>7.1f}")
     return "\n".join(lines)
 
 
@@ -47,14 +60,32 @@ def _peak(dtype: torch.dtype, threads: int, size: int, seconds: float) -> float:
     left = torch.randn(size, size).to(dtype)
     right = torch.randn(size, size).to(dtype)
     out = torch.empty(size, size, dtype=dtype)
+    best = _fastest(lambda: torch.mm(left, right, out=out), threads, seconds)
+    return 2 * size**3 / best
+
+
+def _bandwidth(threads: int, array_bytes: int, seconds: float) -> float:
+    """Return the better of STREAM's copy and triad (McCalpin 1995) in bytes/s.
+
+    As there, the bytes are those that the program reads and writes, without what a cache fetches
+    before it writes; the roof is the best that a program has seen.
+    """
+    a, b, c = (torch.ones(array_bytes // 4) for _ in range(3))
+    copy = _fastest(lambda: a.copy_(b), threads, seconds / 2)
+    triad = _fastest(lambda: torch.add(b, c, alpha=3.0, out=a), threads, seconds / 2)
+    return max(2 * a.nbytes / copy, 3 * a.nbytes / triad)
+
+
+def _fastest(run: Callable[[], object], threads: int, seconds: float) -> float:
+    """Return the seconds of the fastest of the runs that fit in `seconds`, after one unmeasured."""
     best, end = float("inf"), time.perf_counter() + seconds
     with _threads(threads):
-        torch.mm(left, right, out=out)
+        run()
         while time.perf_counter() < end or best == float("inf"):
             began = time.perf_counter()
-            torch.mm(left, right, out=out)
+            run()
             best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
+    return best
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import Literal
 
 import torch
 
-from vitladder.compute.hardware import known_peak, measured_peak
+from vitladder.compute.hardware import known_peak
+from vitladder.compute.profile import measured_peak
 from vitladder.errors import UserError
 from vitladder.runs.record import machine
 

@@ -1,0 +1,63 @@
+"""The profile of a machine: its peaks and bandwidth as they were measured on it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class MachineProfile:
+    """What `vitladder bench --machine` measured; what it did not measure is absent.
+
+    `peaks` are GEMM FLOP/s by precision and threads, `bandwidth` bytes/s by threads. The file has
+    a key for every field; a key that this version does not know is passed over, and a field whose
+    key an older version did not write has its default.
+    """
+
+    machine: str
+    peaks: dict[str, dict[int, float]]
+    bandwidth: dict[int, float] = field(default_factory=dict)
+
+
+def measured_peak(machine: str, precision: str, threads: int) -> float | None:
+    """Return the GEMM peak measured here with so many threads in FLOP/s, or None."""
+    profile = _own_profile(machine)
+    return None if profile is None else profile.peaks.get(precision, {}).get(threads)
+
+
+def measured_bandwidth(machine: str, threads: int) -> float | None:
+    """Return the memory bandwidth measured here with so many threads in bytes/s, or None."""
+    profile = _own_profile(machine)
+    return None if profile is None else profile.bandwidth.get(threads)
+
+
+def profile_file() -> Path:
+    """Return where this machine's profile lies: in the user's cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "vitladder" / "machine.json"
+
+
+def read_profile() -> MachineProfile | None:
+    """Return the profile that `vitladder bench --machine` left, or None; a damaged one is None."""
+    try:
+        data = json.loads(profile_file().read_text(encoding="utf-8"))
+        return MachineProfile(
+            machine=str(data["machine"]),
+            peaks={name: _by_threads(measured) for name, measured in data["peaks"].items()},
+            bandwidth=_by_threads(data.get("bandwidth", {})),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _own_profile(machine: str) -> MachineProfile | None:
+    profile = read_profile()
+    return profile if profile is not None and profile.machine == machine else None
+
+
+def _by_threads(measured: dict[str, Any]) -> dict[int, float]:
+    return {int(threads): float(value) for threads, value in measured.items()}
