@@ -52,7 +52,7 @@ def test_runs_are_those_that_hydra_composes_one_by_one(name: str) -> None:
 def test_a_wrong_value_in_a_later_run_is_said_as_for_one_run(bad: str, said: str) -> None:
     with pytest.raises(UserError) as alone:
         compose_config([bad])
-    with pytest.raises(UserError, match="model.width") as later:
+    with pytest.raises(UserError, match=r"model\.width") as later:
         list(compose_study([["model.width=8"], ["model.width=16"], [bad]]))
     assert str(later.value) == str(alone.value)
     assert said in str(alone.value)

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from vitladder.compute.activations import FORMATS, Layer, block_activations
 from vitladder.compute.communication import Link, ring_all_reduce_seconds, tree_rounds
 from vitladder.compute.flops import attention_flops, forward_flops
 from vitladder.compute.gemm import Gemm, convolution, low_rank_parameters
+from vitladder.compute.memory import state
 from vitladder.compute.parameters import parameters
 from vitladder.compute.roofline import Roofline
 from vitladder.compute.shape import Shape
@@ -34,6 +36,8 @@ def bert(depth: int = 12) -> Shape:
         classes=1,
         tokens=TokenShape(width=768, grid=(16, 32), prefix=0, depth=depth, heads=12, head_dim=64),
         qk_norm=False,
+        pool="avg",
+        activation="gelu",
     )
 
 
@@ -41,6 +45,30 @@ def layer_flops(shape: Shape) -> tuple[int, int]:
     """Forward FLOPs of attention and of the perceptron, in all layers."""
     flops = forward_flops(shape, attention_flops(shape, load("attention", "naive")))
     return flops.qkv + flops.scores + flops.values + flops.projection, flops.mlp
+
+
+def test_activations_of_a_layer_at_batch_32() -> None:
+    """Formulas of a text that prints three quarters of its own first, third and fourth figures."""
+    kernel, encoding = load("attention", "naive"), load("position", "none")
+    layer = Layer(bert(), kernel, encoding, FORMATS["fp32"])
+    kept = block_activations(layer, batch=32)
+    row = 32 * 512 * 768 * 4
+    scaled_queries, perceptron_input = row, row
+    assert 3 * row == 150_994_944
+    assert kept.attention - 2 * row - scaled_queries == 402_653_184
+    assert kept.projection == 50_331_648
+    assert (kept.mlp - perceptron_input) // 2 == 201_326_592
+    in_place = Layer(bert(), load("attention", "sdpa"), encoding, FORMATS["fp32"])
+    assert block_activations(in_place, batch=32).qkv - row == 150_994_944
+
+
+def test_state_of_bert_base() -> None:
+    """AdamW in float32 keeps 4 bytes of parameter, 4 of gradient and 8 of moments."""
+    count = parameters(bert(), position=0)
+    held = state(count, "adamw", element=4)
+    assert held is not None
+    assert (held.parameters, held.gradients) == (4 * count.total, 4 * count.total)
+    assert held.optimizer == 8 * count.total
 
 
 def test_parameters_of_a_layer() -> None:
