@@ -177,6 +177,13 @@ def check_plugins(config: Config, device: str, dtype: str) -> None:
         )
 
 
+def sees_everything(config: Config) -> bool:
+    """Whether the config's kernel is exact and every query sees every key."""
+    tokens = shape_of(config.model).tokens
+    kernel = load_kernel(config).placed(tokens.grid, tokens.prefix)
+    return kernel.exact and kernel.sees(tokens.seq, tokens.seq) is None
+
+
 def attention_backend(config: Config, device: torch.device, dtype: torch.dtype) -> str | None:
     """Return which implementation the kernel runs for one image of this model; None if it has one.
 
