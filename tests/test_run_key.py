@@ -20,6 +20,10 @@ def key(*overrides: str, data: str = "fingerprint") -> str:
         "study=other",
         "outputs=elsewhere",
         "threads=1",
+        "compile=true",
+        "parallel.micro_batch=8",
+        "parallel.remat=block",
+        "tune=false",
         "logger=csv",
         "log_every=3",
         "evaluations=2",
@@ -47,10 +51,17 @@ def test_what_changes_no_result_does_not_change_the_key(override: str) -> None:
         "data.augment.crop=1",
         "compute.flops=2e10",
         "precision=bf16",
+        "tune=true",
     ],
 )
 def test_what_changes_a_result_changes_the_key(override: str) -> None:
     assert key(override) != key()
+
+
+def test_the_keys_of_runs_that_are_on_disk_stay_theirs() -> None:
+    assert key() == "dc8585a8286c"
+    assert key("model=s16", "precision=bf16") == "acdfd4c1b536"
+    assert key("attention=naive", "seed=3", "model.drop_path=0.1") == "14fae72b91e0"
 
 
 def test_other_data_is_another_run_wherever_it_lies() -> None:

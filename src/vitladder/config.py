@@ -92,12 +92,14 @@ class PrecisionConfig:
 
 @dataclass
 class ParallelConfig:
-    """On what the run trains."""
+    """On what the run trains, and how a step is fitted into its memory."""
 
     name: str
     device: str
     devices: int
     nodes: int
+    micro_batch: int | None
+    remat: str
 
 
 @dataclass
@@ -142,6 +144,8 @@ class Config:
     outputs: str
     seed: int
     threads: int | None
+    compile: bool
+    tune: bool
     on_error: str
     log_every: int
     evaluations: int

@@ -83,6 +83,7 @@ def planned(jobs: Sequence[Sequence[str]]) -> list[Planned]:
 
 def _check(runs: Sequence[Planned]) -> None:
     """Raise UserError for what would fail in a run: plugins, devices, budgets, images."""
+    from vitladder.train.compiler import check_compiler
     from vitladder.train.model import check_plugins
     from vitladder.train.optimizer import check_optimizer
     from vitladder.train.parallel import DTYPE, pick_device
@@ -90,6 +91,8 @@ def _check(runs: Sequence[Planned]) -> None:
     for run in runs:
         device = pick_device(run.config.parallel.device)
         check_plugins(run.config, device.type, DTYPE[run.config.precision.name])
+        if run.config.compile:
+            check_compiler(device.type)
         check_optimizer(run.config)
         plan(run.config, run.data)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)

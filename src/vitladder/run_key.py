@@ -13,6 +13,7 @@ NOT_SCIENTIFIC = [
     "study",
     "outputs",
     "threads",
+    "compile",
     "on_error",
     "log_every",
     "evaluations",
@@ -25,6 +26,8 @@ NOT_SCIENTIFIC = [
     "data.cache_gib",
     "data.val_batch_size",
 ]
+# Settings that came later than the first runs: false is what those runs had, and names them so.
+WHERE_TRUE = ["tune"]
 
 
 def run_key(config: Config, data: str) -> str:
@@ -38,6 +41,7 @@ def run_key(config: Config, data: str) -> str:
         key: value
         for key, value in flatten(config).items()
         if key not in NOT_SCIENTIFIC and key.split(".")[0] not in NOT_SCIENTIFIC
+        if value or key not in WHERE_TRUE
     }
     plugins = [registry.find(kind, getattr(config, kind)["name"]) for kind in registry.KINDS]
     code = {plugin.kind: source for plugin in plugins if (source := plugin.foreign_code())}

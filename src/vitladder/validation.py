@@ -29,6 +29,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision.name": ("fp32", "bf16"),
     "parallel.name": ("single",),
     "parallel.device": ("auto", "cpu", "cuda", "mps"),
+    "parallel.remat": ("none", "block"),
     "logger.name": ("wandb", "wandb_online", "csv"),
 }
 
@@ -58,6 +59,7 @@ _POSITIVE = [
     "ladder.aspect",
     "ladder.min_depth",
     "ladder.width_step",
+    "parallel.micro_batch",
     "threads",
     "log_every",
     "evaluations",
@@ -167,6 +169,12 @@ def _check_together(config: Config) -> None:
         raise UserError("ladder.relative sizes the model to a budget; give compute.flops with it")
     if config.parallel.devices != 1 or config.parallel.nodes != 1:
         raise UserError("parallel=single trains on one device of one node; leave both at 1")
+    micro_batch, batch_size = config.parallel.micro_batch, config.data.batch_size
+    if micro_batch is not None and micro_batch > batch_size:
+        raise UserError(
+            f"parallel.micro_batch={micro_batch} is more than data.batch_size={batch_size}; it is "
+            f"a part of the batch"
+        )
     if config.schedule.warmup + config.schedule.cooldown > 1:
         raise UserError("schedule.warmup and schedule.cooldown together exceed the run (above 1)")
 

@@ -117,6 +117,31 @@ def test_a_stop_after_any_step_changes_nothing(
 
 
 @pytest.mark.slow
+# Dynamo looks at the gradient of every input, and torch warns where it is no parameter.
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+@pytest.mark.parametrize("run", [7], indirect=True)
+@pytest.mark.parametrize(
+    "option", [{"micro_batch": 5}, {"remat": "block"}, {"compile": True}], ids=str
+)
+def test_a_stop_changes_nothing_however_a_step_is_computed(
+    run: tuple[Config, DataShape, Prepared], option: dict[str, Any]
+) -> None:
+    config, shape, prepared = run
+    if "compile" in option:
+        config = replace(config, compile=True)
+    else:
+        config = replace(config, parallel=replace(config.parallel, **option))
+    asked = (config, shape, prepared)
+    whole = train(asked, Path("whole"), NoTracker())
+    assert train(asked, Path("stopped"), StopAt(3, signal.SIGTERM)).status == "interrupted"
+    again = train(asked, Path("stopped"), NoTracker())
+    assert lasting(again.results) == lasting(whole.results)
+    assert rows(Path("stopped")) == rows(Path("whole"))
+    for name, tensor in weights(Path("whole")).items():
+        assert torch.equal(tensor, weights(Path("stopped"))[name]), name
+
+
+@pytest.mark.slow
 def test_a_run_whose_last_step_is_in_its_checkpoint_is_measured_again(
     run: tuple[Config, DataShape, Prepared],
 ) -> None:

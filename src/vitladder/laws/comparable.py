@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vitladder.run_key import NOT_SCIENTIFIC
+from vitladder.run_key import NOT_SCIENTIFIC, WHERE_TRUE
 from vitladder.runs.record import Record
 
 SIZE = ("model.width", "model.depth", "model.heads", "model.kv_heads", "model.mlp_ratio")
@@ -79,7 +79,11 @@ def _varies_within(settings: Sequence[Settings], name: str, key: str) -> bool:
 
 def _settings(record: Record) -> dict[str, Any]:
     """The run's settings that must be the same throughout a law, by dotted key."""
-    config = {key: value for key, value in _flat(record.config) if not _varies(key)}
+    config = {
+        key: value
+        for key, value in _flat(record.config)
+        if not _varies(key) and (value or key not in WHERE_TRUE)
+    }
     return config | _sharing(record) | {DATA: record.environment.get("data")}
 
 

@@ -28,10 +28,15 @@ class Places:
 class PlacedBlock(Block):  # type: ignore[misc]  # timm is untyped
     """timm's pre-norm block, which hands the places on to its attention."""
 
-    def forward(self, x: Tensor, places: Places) -> Tensor:
-        """Return tokens [B, seq, width] after attention and perceptron."""
-        x = x + self.drop_path1(self.ls1(self.attn(self.norm1(x), places)))
-        return x + cast(Tensor, self.drop_path2(self.ls2(self.mlp(self.norm2(x)))))
+    def forward(self, x: Tensor, places: Places, kept: Tensor | None = None) -> Tensor:
+        """Return tokens [B, seq, width] after attention and perceptron.
+
+        `kept` is drop-path's factor of each image on either branch, [2, B, 1, 1]; None drops none.
+        """
+        attended = self.ls1(self.attn(self.norm1(x), places))
+        x = x + (attended if kept is None else attended * kept[0].to(attended.dtype))
+        mixed = cast(Tensor, self.ls2(self.mlp(self.norm2(x))))
+        return x + (mixed if kept is None else mixed * kept[1].to(mixed.dtype))
 
 
 class PlacedAttention(Attention):  # type: ignore[misc]  # timm is untyped

@@ -31,6 +31,8 @@ from vitladder.train.watch import Diverged, Outlets, Watch
 
 log = logging.getLogger(__name__)
 
+_TALKATIVE = ("pytorch_lightning", "lightning_fabric", "torch.utils.cpp_extension")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -154,8 +156,8 @@ def _trainer(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice, and a warning about its own code, off the screen."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    """Keep the advice of Lightning and torch.compile about their own code off the screen."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)

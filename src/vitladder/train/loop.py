@@ -22,9 +22,12 @@ from vitladder.runs.invocation import Invocation
 from vitladder.runs.record import Record, Results
 from vitladder.runs.sweep import Place
 from vitladder.runs.tracking import Tracker, make_tracker
+from vitladder.train.candidates import applied
+from vitladder.train.compiler import check_compiler
 from vitladder.train.fit import Surroundings, fit
 from vitladder.train.model import attention_backend, check_plugins
 from vitladder.train.parallel import DTYPE, device_name, pick_device
+from vitladder.train.tune import Tuned, tune
 
 log = logging.getLogger("vitladder")
 
@@ -50,7 +53,9 @@ def train(job: Job) -> Record:
     with _log_file(folder / "train.log"):
         known = _unfinished(job)
         try:
-            return _train(job, known, began)
+            tuned = _tuned(job, known) if job.config.tune else None
+            began = time.monotonic()
+            return _train(job, known, tuned, began)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt | SystemExit)
             status = "interrupted" if stopped else "failed"
@@ -61,17 +66,30 @@ def train(job: Job) -> Record:
             raise
 
 
-def _train(job: Job, known: Record, began: float) -> Record:
-    config, folder = job.config, job.place.folder
+def _tuned(job: Job, known: Record) -> Tuned:
+    """Find the fastest way to train this run, before its clock starts, and say what it is."""
+    device = pick_device(job.config.parallel.device)
+    tuned = tune(job.config, known.plan["images"], job.place.folder, device)
+    print(f"{known.run_key} tuned: {tuned.why}", flush=True)
+    log.info("tuned: %s", tuned.why)
+    return tuned
+
+
+def _train(job: Job, known: Record, tuned: Tuned | None, began: float) -> Record:
+    folder = job.place.folder
+    config = job.config if tuned is None else applied(job.config, tuned.choice)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = pick_device(config.parallel.device)
     check_plugins(config, device.type, DTYPE[config.precision.name])
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
+    if config.compile:
+        check_compiler(device.type)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(known.config)))
     model, run_plan = config.model, Plan(**known.plan)
     size, channels = model.image_size or 0, model.channels or 0
     prepared = prepare(config.data, image_size=size, channels=channels, folder=job.place.cache)
-    known = replace(known, environment=_environment(job, device, prepared))
+    environment = _environment(replace(job, config=config), device, prepared)
+    known = replace(known, environment=environment | _told(tuned))
     log.info("%s: %s", known.run_key, known.plan)
     for note in prepared.notes:
         log.info("data: %s", note)
@@ -133,6 +151,10 @@ def _environment(job: Job, device: torch.device, prepared: Prepared) -> dict[str
         "data_notes": list(prepared.notes),
         "invocation": job.invocation.name,
     }
+
+
+def _told(tuned: Tuned | None) -> dict[str, Any]:
+    return {} if tuned is None else {"tuned": asdict(tuned)}
 
 
 def _times(start: str, seconds: float) -> dict[str, Any]:

@@ -44,12 +44,40 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         for number, block in enumerate(self.blocks):
             block.attn.layer = number
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits [B, classes] of images [B, channels, rows, columns]."""
-        logits: Tensor = self.forward_head(self.forward_features(x))
+    def compile_blocks(self) -> None:
+        """Let torch.compile make the blocks' code for training, once for all of them.
+
+        In place, since a wrapper would change the names in the state dict. A block that would
+        silently run uncompiled, because its code was made too often, is an error instead.
+        """
+        settings = torch._dynamo.config
+        settings.recompile_limit = max(settings.recompile_limit, 4 * len(self.blocks))
+        settings.fail_on_recompile_limit_hit = True
+        for block in self.blocks:
+            block.compile(dynamic=False)
+
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return logits [B, classes] of images [B, channels, rows, columns].
+
+        `kept` are drop-path's factors for these images; None: drawn here, where it trains.
+        """
+        if kept is None and self.training:
+            kept = self.draw_kept(len(x))
+        logits: Tensor = self.forward_head(self.forward_features(x, kept))
         return logits
 
-    def forward_features(self, x: Tensor) -> Tensor:
+    def draw_kept(self, images: int) -> Tensor | None:
+        """Return drop-path's factors [2 * depth, images, 1, 1]; None for a model without it.
+
+        Drawn for a batch before its passes, they are the same in micro-batches, compiled or not.
+        """
+        rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in self.blocks]
+        if not any(rates):
+            return None
+        device = self.patch_embed.proj.weight.device
+        return torch.cat([_kept(rate, images, device) for rate in rates])
+
+    def forward_features(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return the normalised tokens [B, seq, width] of images [B, channels, rows, columns]."""
         patches = self.patch_embed(x)
         # Under autocast the residual stream stays as wide as the weights, whatever the pooling.
@@ -63,11 +91,15 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         del patches
         tokens = self.norm_pre(self.pos_drop(self.encoding.embed(tokens, grid, **parameters)))
         places = self._places(grid, tokens, parameters)
-        for block in self.blocks:
-            if self.grad_checkpointing:
-                tokens = checkpoint(block, tokens, places, use_reentrant=False)
+        for number, block in enumerate(self.blocks):
+            own = None if kept is None else kept[2 * number : 2 * number + 2]
+            if not self.training:
+                # As written: other sizes of batches would each be compiled anew.
+                tokens = block.forward(tokens, places)
+            elif self.grad_checkpointing:
+                tokens = checkpoint(block, tokens, places, own, use_reentrant=False)
             else:
-                tokens = block(tokens, places)
+                tokens = block(tokens, places, own)
         normalised: Tensor = self.norm(tokens)
         return normalised
 
@@ -101,6 +133,7 @@ def build_model(config: Config) -> PlacedTransformer:
         dynamic_img_size=True,
     )
     model.plug_in(load_kernel(config), encoding, shape)
+    model.set_grad_checkpointing(config.parallel.remat == "block")
     return model
 
 
@@ -145,6 +178,13 @@ def check_plugins(config: Config, device: str, dtype: str) -> None:
         )
 
 
+def sees_everything(config: Config) -> bool:
+    """Whether the config's kernel is exact and every query sees every key."""
+    tokens = shape_of(config.model).tokens
+    kernel = load_kernel(config).placed(tokens.grid, tokens.prefix)
+    return kernel.exact and kernel.sees(tokens.seq, tokens.seq) is None
+
+
 def attention_backend(config: Config, device: torch.device, dtype: torch.dtype) -> str | None:
     """Return which implementation the kernel runs for one image of this model; None if it has one.
 
@@ -161,6 +201,20 @@ def attention_backend(config: Config, device: torch.device, dtype: torch.dtype) 
     if bias is not None:
         bias = pad(bias, (tokens.prefix, 0, tokens.prefix, 0))
     return load_kernel(config).placed(tokens.grid, tokens.prefix).ran_backend(q, k, v, bias=bias)
+
+
+def _kept(rate: float, images: int, device: torch.device) -> Tensor:
+    """Return 0 or 1 / (1 - rate) for each image on two branches, [2, images, 1, 1].
+
+    They are drawn as timm's DropPath does, one branch after the other (Huang et al. 2016).
+    """
+    branches = [torch.ones(images, 1, 1, device=device) for _ in range(2)]
+    if rate > 0:
+        for branch in branches:
+            branch.bernoulli_(1 - rate)
+            if rate < 1:
+                branch.div_(1 - rate)
+    return torch.stack(branches)
 
 
 def _encoding(config: Config, shape: Shape) -> PositionEncoding:

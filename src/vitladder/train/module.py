@@ -17,6 +17,7 @@ from vitladder.config import Config
 from vitladder.train.model import PlacedTransformer, build_model
 from vitladder.train.optimizer import build_optimizer
 from vitladder.train.schedule import factor
+from vitladder.train.step import accumulate_gradient
 
 Batch = tuple[Tensor, Tensor]
 
@@ -50,6 +51,9 @@ class Classifier(lightning.LightningModule):
         self.held_out: HeldOut | None = None
         self._sums: list[Tensor] = []
         self._clip = config.optim.clip
+        self._micro_batch = config.parallel.micro_batch
+        if config.compile:
+            self.model.compile_blocks()
         self._trained = [p for p in self.model.parameters() if p.requires_grad]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -81,14 +85,13 @@ class Classifier(lightning.LightningModule):
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)  # noqa: S101  # for the type checker
         assert isinstance(scheduler, LambdaLR)  # noqa: S101  # for the type checker
-        loss = cross_entropy(self.model(images), labels)
         optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        loss = accumulate_gradient(self.model, images, labels, self._micro_batch)
         self.grad_norm = torch.nn.utils.clip_grad_norm_(self._trained, self._clip)
         self.learning_rate = optimizer.param_groups[0]["lr"]
         optimizer.step()
         scheduler.step()
-        return loss.detach()
+        return loss
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums anew."""

@@ -1,0 +1,70 @@
+"""Climbs from one way of training to the fastest, a stage at a time, and keeps what it tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vitladder.train.candidates import Choice, Here, Step
+from vitladder.train.race import Race
+
+Stage = Callable[[Choice, Here], list[Step]]
+
+ROUNDS = 3
+# A change must be faster by more than two windows of the same choice differ on a quiet machine.
+GAIN = 1.02
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A step that was tried, on top of the choice that was the fastest before its stage."""
+
+    step: Step
+    before: Choice | None
+
+
+def climb(
+    race: Race,
+    start: Step,
+    here: Here,
+    stages: Sequence[Stage],
+    *,
+    seconds: float,
+    worth: Callable[[Choice, Choice], bool] = lambda choice, best: True,
+) -> list[Rung]:
+    """Return every step in the order in which it was tried; the race has their measures.
+
+    Within a stage all choices are measured in turn with the fastest before it, in windows of
+    `seconds`; the fastest is carried on. `worth` says whether to try a choice, given the fastest.
+    """
+    rungs = [Rung(start, None)]
+    if start.choice is None:
+        return rungs
+    best = start.choice
+    race.enter([best])
+    race.run([best], rounds=1, seconds=seconds)
+    for stage in stages:
+        steps = stage(best, here)
+        new = [step for step in steps if step.choice not in race.measured]
+        choices = [step.choice for step in new if step.choice and worth(step.choice, best)]
+        rungs += [Rung(step, best) for step in new if not step.choice or step.choice in choices]
+        if choices:
+            race.enter(choices)
+            race.run([best, *choices], rounds=ROUNDS, seconds=seconds)
+            best = _fastest(race, best, choices)
+    return rungs
+
+
+def _fastest(race: Race, best: Choice, choices: Sequence[Choice]) -> Choice:
+    """Return the choice with the fastest of its last windows; the one before, unless beaten."""
+    for choice in choices:
+        if choice in race.failed:
+            continue
+        if _recent(race, choice) > GAIN * _recent(race, best):
+            best = choice
+    return best
+
+
+def _recent(race: Race, choice: Choice) -> float:
+    known = race.measured.get(choice)
+    return max(known.images_per_s[-ROUNDS:], default=0.0) if known else 0.0

@@ -1,0 +1,206 @@
+"""`tune=true`: measures what is fastest for a run on this machine, once for each shape."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitladder.compute.hardware import profile_file
+from vitladder.config import Config
+from vitladder.extend import registry
+from vitladder.runs.atomic import write_text
+from vitladder.runs.record import machine, versions
+from vitladder.train import candidates
+from vitladder.train.candidates import Choice, Here, Step
+from vitladder.train.parallel import device_name
+from vitladder.train.race import Race
+from vitladder.train.search import climb
+
+FILE = "tuned.json"
+STAGES = (
+    candidates.attention_steps,
+    candidates.precision_steps,
+    candidates.compile_steps,
+    candidates.micro_batch_steps,
+    candidates.micro_batch_steps,
+    candidates.thread_steps,
+)
+WINDOW_SECONDS = 0.5
+# Below, not even a compilation that makes steps twice as fast would pay for itself.
+COMPILE_FROM_SECONDS = 30.0
+# A kernel this much slower than the fastest as it is written does not overtake it when compiled.
+COMPILE_FROM_SPEED = 0.6
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What was measured of one choice; `failed` says why there is no speed."""
+
+    choice: Choice
+    images_per_s: float | None
+    startup_seconds: float | None
+    failed: str | None = None
+
+    def seconds(self, images: int) -> float:
+        """Return the predicted seconds for so many images: start-up and steps."""
+        if not self.images_per_s:
+            return float("inf")
+        return (self.startup_seconds or 0.0) + images / self.images_per_s
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The choice for one run, why, and what was measured."""
+
+    choice: Choice
+    why: str
+    candidates: list[Candidate]
+
+
+def tune(config: Config, images: int, folder: Path, device: torch.device) -> Tuned:
+    """Return the fastest way to train a resolved config here for so many images.
+
+    The run's folder keeps it, so that a run which goes on takes what it began with; what was
+    measured is kept for all runs of the shape, in the user's cache folder.
+    """
+    kept = folder / FILE
+    if kept.exists():
+        return _read_tuned(json.loads(kept.read_text(encoding="utf-8")))
+    own = candidates.asked(config, torch.get_num_threads())
+    tuned = pick(_known_or_measured(config, own, images, device), own, images)
+    write_text(kept, json.dumps(asdict(tuned), indent=1))
+    return tuned
+
+
+def pick(measured: Sequence[Candidate], own: Choice, images: int) -> Tuned:
+    """Return the candidate with the least predicted seconds, against what the config asks for."""
+    best = min(measured, key=lambda candidate: candidate.seconds(images))
+    asked = next(candidate for candidate in measured if candidate.choice == own)
+    why = f"{best.choice}: {best.images_per_s or 0:,.0f} images/s"
+    if best.choice != own and asked.images_per_s and best.images_per_s:
+        gain = best.images_per_s / asked.images_per_s
+        why += f", {gain:.2f} times the {asked.images_per_s:,.0f} of {own}"
+    why += (
+        f"; {images:,} images in about {best.seconds(images):,.0f} s, of which "
+        f"{best.startup_seconds or 0:.0f} s to start ({len(measured)} ways measured)"
+    )
+    return Tuned(best.choice, why, list(measured))
+
+
+def _known_or_measured(
+    config: Config, own: Choice, images: int, device: torch.device
+) -> list[Candidate]:
+    """Measure unless the machine and the shape are known; one process of the machine at a time."""
+    file = profile_file().parent / "tuned" / f"{_shape_key(config, own, device)}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(file.with_suffix(".lock")):
+        known = _read_candidates(file)
+        if known and not _would_compile_now(known, images):
+            return known
+        measured = _measure(config, own, images, device)
+        text = {
+            "machine": machine(),
+            "device": device_name(device),
+            "model": asdict(config.model),
+            "batch_size": config.data.batch_size,
+            "candidates": [asdict(candidate) for candidate in measured],
+        }
+        write_text(file, json.dumps(text, indent=1))
+    return measured
+
+
+def _measure(config: Config, own: Choice, images: int, device: torch.device) -> list[Candidate]:
+    names = candidates.interchangeable(config)
+    threads = [own.threads] if config.threads else sorted({1, own.threads})
+
+    def kernels(precision: str) -> candidates.Kernels:
+        return candidates.serving(config, device.type, names, precision)
+
+    here = Here(device.type, threads, config.data.batch_size, kernels)
+    with Race(config) as race:
+
+        def worth(choice: Choice, best: Choice) -> bool:
+            return not choice.compile or _compiling_pays(race, choice, best, images)
+
+        climb(race, Step("asked", own), here, STAGES, seconds=WINDOW_SECONDS, worth=worth)
+    done = [Candidate(c, m.fastest, m.startup_seconds) for c, m in race.measured.items()]
+    return done + [Candidate(c, None, None, why) for c, why in race.failed.items()]
+
+
+def _compiling_pays(race: Race, choice: Choice, best: Choice, images: int) -> bool:
+    if best not in race.measured:
+        return False
+    fastest = race.measured[best].fastest
+    if images / fastest < COMPILE_FROM_SECONDS:
+        return False
+    written = [
+        known.fastest
+        for known in race.measured.values()
+        if known.choice.attention == choice.attention and known.choice.precision == choice.precision
+    ]
+    return max(written, default=0.0) > COMPILE_FROM_SPEED * fastest
+
+
+def _would_compile_now(known: Sequence[Candidate], images: int) -> bool:
+    """Whether compilation was not tried, for a shorter run, and may pay for this one."""
+    if any(candidate.choice.compile for candidate in known):
+        return False
+    shortest = min(candidate.seconds(images) for candidate in known)
+    return shortest >= COMPILE_FROM_SECONDS
+
+
+def _shape_key(config: Config, own: Choice, device: torch.device) -> str:
+    """Return what the speeds depend on, as a hash."""
+    code = [plugin.foreign_code() for kind in registry.KINDS for plugin in _plugins(kind)]
+    parts = [
+        machine(),
+        device_name(device),
+        versions(),
+        asdict(config.model),
+        config.attention,
+        config.position,
+        config.data.batch_size,
+        config.optim.name,
+        config.parallel.remat,
+        config.threads,
+        asdict(own),
+        code,
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plugins(kind: str) -> list[registry.Plugin]:
+    return list(registry.discover(kind).values())
+
+
+def _read_candidates(file: Path) -> list[Candidate]:
+    """Return what was measured before; nothing where the file is absent or damaged."""
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))["candidates"]
+        return [_candidate(row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _read_tuned(data: dict[str, Any]) -> Tuned:
+    rows = [_candidate(row) for row in data["candidates"]]
+    return Tuned(Choice(**data["choice"]), data["why"], rows)
+
+
+def _candidate(row: dict[str, Any]) -> Candidate:
+    return Candidate(**{**row, "choice": Choice(**row["choice"])})
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
