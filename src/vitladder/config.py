@@ -146,6 +146,8 @@ class Config:
     threads: int | None
     compile: bool
     tune: bool
+    hardware: str | None
+    price: float | None
     on_error: str
     log_every: int
     evaluations: int

@@ -14,6 +14,8 @@ NOT_SCIENTIFIC = [
     "outputs",
     "threads",
     "compile",
+    "hardware",
+    "price",
     "on_error",
     "log_every",
     "evaluations",

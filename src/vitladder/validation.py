@@ -60,6 +60,7 @@ _POSITIVE = [
     "ladder.min_depth",
     "ladder.width_step",
     "parallel.micro_batch",
+    "price",
     "threads",
     "log_every",
     "evaluations",

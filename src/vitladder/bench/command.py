@@ -27,9 +27,9 @@ def _overhead() -> str:
 
 
 def _machine() -> str:
-    from vitladder.bench.machine import describe, keep, measure_machine
+    from vitladder.bench.machine import describe, keep, measure_machine, with_costs
 
-    profile = measure_machine()
+    profile = with_costs(measure_machine())
     keep(profile)
     return describe(profile)
 

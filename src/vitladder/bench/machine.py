@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 
-from vitladder.compute.profile import MachineProfile, profile_file
+from vitladder.bench.steps import SHAPES, measure_costs
+from vitladder.compute.machine import ELEMENT_SIZES
+from vitladder.compute.profile import MachineProfile, profile_file, this_machine
+from vitladder.compute.roofline import Roofline
 from vitladder.runs.atomic import write_text
-from vitladder.runs.record import machine
 
 _SIZE = 2048
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -33,7 +35,26 @@ def measure_machine(
         for name, dtype in _DTYPES.items()
     }
     bandwidth = {threads: _bandwidth(threads, array_bytes, seconds) for threads in counts}
-    return MachineProfile(machine(), peaks, bandwidth)
+    return MachineProfile(this_machine(), peaks, bandwidth)
+
+
+def with_costs(profile: MachineProfile, shapes: Sequence[str] = SHAPES) -> MachineProfile:
+    """Return the profile with the costs of training steps, for the same threads and precisions."""
+    costs = {
+        precision: {
+            threads: measure_costs(precision, threads, _roofs(profile, threads), shapes)
+            for threads in profile.bandwidth
+        }
+        for precision in profile.peaks
+    }
+    return replace(profile, costs=costs)
+
+
+def _roofs(profile: MachineProfile, threads: int) -> dict[int, Roofline]:
+    return {
+        ELEMENT_SIZES[precision]: Roofline(peaks[threads], profile.bandwidth[threads])
+        for precision, peaks in profile.peaks.items()
+    }
 
 
 def keep(profile: MachineProfile) -> None:
@@ -53,6 +74,14 @@ def describe(profile: MachineProfile) -> str:
         lines.append("memory     threads     GB/s")
     for threads, bandwidth in profile.bandwidth.items():
         lines.append(f"{'':<9}  {threads:>7}  {bandwidth / 1e9:>7.1f}")
+    if profile.costs:
+        lines.append("a step's     threads  outside the model  an operation  products  traffic")
+    for precision, costs in profile.costs.items():
+        for threads, cost in costs.items():
+            lines.append(
+                f"{precision:<11}  {threads:>7}  {1000 * cost.step:>14.2f} ms  "
+                f"{1e6 * cost.operation:>9.0f} us  {cost.matmul:>7.1f}x  {cost.moved:>6.1f}x"
+            )
     return "\n".join(lines)
 
 

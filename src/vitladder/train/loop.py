@@ -14,6 +14,7 @@ import torch
 from omegaconf import OmegaConf
 
 from vitladder.compute.plan import Plan, plan
+from vitladder.compute.profile import this_machine
 from vitladder.config import Config, DataShape
 from vitladder.data.cache import Prepared, prepare
 from vitladder.runs import record
@@ -143,7 +144,7 @@ def _environment(job: Job, device: torch.device, prepared: Prepared) -> dict[str
         "attention_backend": attention_backend(job.config, device, dtype),
         "versions": record.versions(),
         "git_commit": record.git_commit(),
-        "machine": record.machine(),
+        "machine": this_machine(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "precision": job.config.precision.name,

@@ -7,9 +7,8 @@ from typing import Literal
 import torch
 
 from vitladder.compute.hardware import known_peak
-from vitladder.compute.profile import measured_peak
+from vitladder.compute.profile import measured_peak, this_machine
 from vitladder.errors import UserError
-from vitladder.runs.record import machine
 
 LightningPrecision = Literal["32-true", "bf16-mixed"]
 
@@ -43,5 +42,5 @@ def device_name(device: torch.device) -> str:
 def peak_flops(device: torch.device, precision: str) -> float | None:
     """Return the dense peak in FLOP/s of this device, known or measured, or None."""
     if device.type == "cpu":
-        return measured_peak(machine(), precision, torch.get_num_threads())
+        return measured_peak(this_machine(), precision, torch.get_num_threads())
     return known_peak(device_name(device), precision)

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from vitladder.compute.hardware import profile_file
+from vitladder.compute.profile import profile_file, this_machine
 from vitladder.config import Config
 from vitladder.extend import registry
 from vitladder.runs.atomic import write_text
-from vitladder.runs.record import machine, versions
+from vitladder.runs.record import versions
 from vitladder.train import candidates
 from vitladder.train.candidates import Choice, Here, Step
 from vitladder.train.parallel import device_name
@@ -107,7 +107,7 @@ def _known_or_measured(
             return known
         measured = _measure(config, own, images, device)
         text = {
-            "machine": machine(),
+            "machine": this_machine(),
             "device": device_name(device),
             "model": asdict(config.model),
             "batch_size": config.data.batch_size,
@@ -161,7 +161,7 @@ def _shape_key(config: Config, own: Choice, device: torch.device) -> str:
     """Return what the speeds depend on, as a hash."""
     code = [plugin.foreign_code() for kind in registry.KINDS for plugin in _plugins(kind)]
     parts = [
-        machine(),
+        this_machine(),
         device_name(device),
         versions(),
         asdict(config.model),

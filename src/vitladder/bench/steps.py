@@ -1,0 +1,103 @@
+"""What training steps cost on this machine, fitted to steps of models small and large.
+
+Short runs as `vitladder train` makes them, with its loop, loader and records. As many go on side
+by side as the cores have room for, since that is how a study trains small models.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+
+import joblib
+import numpy as np
+from scipy.optimize import nnls
+
+from vitladder.compute.duration import StepCosts, training_ideal, update_ideal
+from vitladder.compute.forecast import step_parts
+from vitladder.compute.roofline import Roofline
+from vitladder.compute.shape import shape_of
+from vitladder.config import Config
+
+# Digits as they are, and scaled to the sizes of photographs: 16 and 64 tokens.
+_SMALL = "model.patch=2 data.batch_size=64"
+_LARGE = "model.patch=4 model.image_size=32 model.channels=3"
+SHAPES = (
+    f"{_SMALL} model.width=8 model.depth=1",
+    f"{_SMALL} model.width=16 model.depth=2",
+    f"{_SMALL} model.width=32 model.depth=1",
+    f"{_SMALL} model.width=64 model.depth=2",
+    f"{_LARGE} model.width=24 model.depth=2 data.batch_size=64",
+    f"{_LARGE} model.width=64 model.depth=2 data.batch_size=16",
+    f"{_LARGE} model.width=128 model.depth=3 data.batch_size=8",
+    f"{_LARGE} model.width=192 model.depth=2 data.batch_size=8",
+)
+STEPS = 16
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One short run: its config, seconds of a step, and seconds that were not steps."""
+
+    config: Config
+    step: float
+    rest: float
+
+
+def measure_costs(
+    precision: str, threads: int, roofs: dict[int, Roofline], shapes: Sequence[str] = SHAPES
+) -> StepCosts:
+    """Return the costs of steps in this precision with so many threads a run."""
+    beside = max(1, (os.cpu_count() or 1) // threads)
+    work = (joblib.delayed(measure_steps)(precision, threads, shapes) for _ in range(beside))
+    measured = joblib.Parallel(n_jobs=beside, backend="loky")(work)
+    return fit_costs([run for runs in measured for run in runs], roofs)
+
+
+def measure_steps(precision: str, threads: int, shapes: Sequence[str]) -> list[Measured]:
+    """Train each shape for a few steps, one after the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [_run(shape, precision, threads, Path(folder)) for shape in shapes]
+
+
+def fit_costs(runs: Sequence[Measured], roofs: dict[int, Roofline]) -> StepCosts:
+    """Return the costs, none below 0, whose relative errors of steps have the least squares."""
+    rows, steps = [], []
+    for run in runs:
+        shape, parts = (
+            shape_of(run.config.model),
+            step_parts(run.config, run.config.data.batch_size),
+        )
+        ideal = training_ideal(parts, shape.depth, roofs) + update_ideal(parts, roofs)
+        rows.append([1.0, ideal.operations, ideal.matmul, ideal.moved])
+        steps.append(run.step)
+    weights = 1 / np.array(steps)
+    found, _ = nnls(np.array(rows) * weights[:, None], np.ones(len(steps)))
+    step, operation, matmul, moved = (float(value) for value in found)
+    rest = float(np.median([run.rest for run in runs]))
+    return StepCosts(run=rest, step=step, operation=operation, matmul=matmul, moved=moved)
+
+
+def _run(shape: str, precision: str, threads: int, outputs: Path) -> Measured:
+    from vitladder.compose import compose_config
+    from vitladder.runs.invocation import current
+    from vitladder.train.loop import Job, train
+    from vitladder.train.task import place_of, resolved
+
+    settings = [*shape.split(), f"precision={precision}", f"threads={threads}"]
+    settings += [f"compute.steps={STEPS}", f"log_every={STEPS // 4}", "evaluations=1"]
+    config, data = resolved(compose_config([*settings, "logger=csv", f"outputs={outputs}"]))
+    place = place_of(config)
+    place.folder.mkdir(parents=True)
+    began = time.perf_counter()
+    with redirect_stdout(StringIO()):
+        record = train(Job(config, data, place, replace(current(), multirun=True)))
+    seconds = time.perf_counter() - began
+    step = config.data.batch_size / (record.results.images_per_s or float("nan"))
+    return Measured(config, step, seconds - STEPS * step)

@@ -1,0 +1,124 @@
+"""Forecast: memory, time and speed of a planned run on a machine, before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from vitladder.compute.activations import FORMATS, Layer
+from vitladder.compute.duration import Ideal, forward_ideal, training_ideal, update_ideal
+from vitladder.compute.machine import ELEMENT_SIZES, Machine
+from vitladder.compute.memory import Batches, peak
+from vitladder.compute.parameters import parameters
+from vitladder.compute.part import Part
+from vitladder.compute.parts import training_parts
+from vitladder.compute.plan import Plan, load_encoding, load_kernel, position_params
+from vitladder.compute.shape import Shape, shape_of
+from vitladder.config import Config, DataShape
+from vitladder.extend.position import PositionEncoding
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will need on a machine; None is "not known".
+
+    `peak_memory_bytes` is of tensors on the device, `seconds` of the whole run with its held-out
+    passes, `mfu` against the machine's dense peak; `assumed` says that the machine's costs were
+    not measured. One device sends nothing: `communication_bytes` is 0.
+    """
+
+    machine: str
+    assumed: bool
+    micro_batch: int
+    peak_memory_bytes: int | None
+    memory_bytes: int | None
+    step_seconds: float | None
+    seconds: float | None
+    mfu: float | None
+    communication_bytes: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the run has room, as far as is known."""
+        if self.peak_memory_bytes is None or self.memory_bytes is None:
+            return True
+        return self.peak_memory_bytes <= self.memory_bytes
+
+
+def forecast(config: Config, data: DataShape, plan: Plan, machine: Machine) -> Forecast:
+    """Return what the planned run will need on the machine."""
+    shape = shape_of(config.model)
+    step, run = _seconds(config, data, plan, shape, machine)
+    top = machine.peaks.get(config.precision.name)
+    rate = None if step is None else config.data.batch_size * plan.flops_per_image / step
+    return Forecast(
+        machine=machine.name,
+        assumed=machine.assumed,
+        micro_batch=_micro_batch(config),
+        peak_memory_bytes=_peak(config, data, shape),
+        memory_bytes=machine.memory,
+        step_seconds=step,
+        seconds=run,
+        mfu=None if rate is None or top is None else rate / top,
+        communication_bytes=0,
+    )
+
+
+def _peak(config: Config, data: DataShape, shape: Shape) -> int | None:
+    layer = Layer(shape, load_kernel(config), load_encoding(config), FORMATS[config.precision.name])
+    count = parameters(shape, position_params(config, shape))
+    batches = Batches(
+        step=config.data.batch_size,
+        micro=_micro_batch(config),
+        held_out=min(config.data.val_batch_size, data.val_images),
+        remat=config.parallel.remat == "block",
+    )
+    return peak(layer, count, config.optim.name, batches)
+
+
+def _seconds(
+    config: Config, data: DataShape, plan: Plan, shape: Shape, machine: Machine
+) -> tuple[float | None, float | None]:
+    """Return the seconds of a step and of the run, or None where the machine is not known."""
+    roofs, costs = machine.roofs(), machine.costs
+    if roofs is None or costs is None:
+        return None, None
+    micro, pieces = _micro_batch(config), ceil(config.data.batch_size / _micro_batch(config))
+    parts = step_parts(config, micro)
+    work = training_ideal(parts, shape.depth, roofs)
+    if config.parallel.remat == "block":
+        work += forward_ideal(parts, shape.depth, roofs)
+    share = config.data.batch_size / (micro * pieces)
+    step_work = _scaled(work, pieces, share) + update_ideal(parts, roofs)
+    step = costs.step + step_work.seconds(costs)
+    held_out = min(config.data.val_batch_size, data.val_images)
+    passes = ceil(data.val_images / held_out)
+    check = _scaled(
+        forward_ideal(step_parts(config, held_out), shape.depth, roofs),
+        passes,
+        data.val_images / (held_out * passes),
+    ).seconds(costs)
+    every = max(1, plan.steps // config.evaluations)
+    return step, costs.run + plan.steps * step + ceil(plan.steps / every) * check
+
+
+def _scaled(work: Ideal, times: int, share: float) -> Ideal:
+    """Return the work so many times, where the last time is smaller: `share` of all is done."""
+    return Ideal(work.operations * times, work.matmul * times * share, work.moved * times * share)
+
+
+def step_parts(config: Config, batch: int) -> tuple[Part, ...]:
+    """Return the parts of a step of a resolved config on so many images."""
+    shape, encoding = shape_of(config.model), load_encoding(config)
+    return training_parts(
+        shape,
+        load_kernel(config),
+        batch,
+        ELEMENT_SIZES[config.precision.name],
+        position_params=position_params(config, shape),
+        rotates=type(encoding).rotate is not PositionEncoding.rotate,
+    )
+
+
+def _micro_batch(config: Config) -> int:
+    return config.parallel.micro_batch or config.data.batch_size
