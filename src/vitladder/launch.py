@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from vitladder.compose import (
     check_is_one_run,
@@ -20,11 +18,15 @@ from vitladder.compose import (
     lists_its_runs,
 )
 from vitladder.compose_study import compose_study
-from vitladder.compute.plan import Plan, plan
+from vitladder.compute.forecast import forecast
+from vitladder.compute.machine import machine_of
+from vitladder.compute.plan import plan
+from vitladder.compute.ways_out import ways_out
 from vitladder.data.augment import check as check_augment
 from vitladder.data.cache import prepare
 from vitladder.errors import UserError
 from vitladder.hand_over import Planned, hand_over
+from vitladder.plan_table import PlannedCost, plan_data, plan_table, shortages, totals
 from vitladder.runs.invocation import clear_stop, invoked
 from vitladder.runs.sweep import invoked_places, print_summary
 from vitladder.train.task import place_of, resolved
@@ -62,13 +64,24 @@ def show_plan(arguments: Sequence[str]) -> int:
     if multirun and not lists_its_runs(overrides):
         raise UserError("plan: a sweeper that searches chooses its runs while it trains them")
     runs = planned(_jobs("plan", overrides, multirun))
-    plans = [(run, plan(run.config, run.data)) for run in runs]
+    machine, price = machine_of(runs[0].config), runs[0].config.price
+    costs = [_cost(run) for run in runs]
+    total = totals(costs, machine, price)
     if as_json:
-        print(json.dumps(_plan_data(plans), indent=1, allow_nan=False))
-    else:
-        console = Console(width=None if sys.stdout.isatty() else 120)
-        console.print(_plan_table(plans))
+        print(json.dumps(plan_data(costs, total), indent=1, allow_nan=False))
+        return 0
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(plan_table(costs, total, machine))
+    for line in shortages(costs):
+        print(line)
     return 0
+
+
+def _cost(run: Planned) -> PlannedCost:
+    cost, machine = plan(run.config, run.data), machine_of(run.config)
+    needed = forecast(run.config, run.data, cost, machine)
+    ways = [] if needed.fits else ways_out(run.config, run.data, cost, machine)
+    return PlannedCost(run, cost, needed, ways)
 
 
 def planned(jobs: Sequence[Sequence[str]]) -> list[Planned]:
@@ -89,6 +102,7 @@ def _check(runs: Sequence[Planned]) -> None:
     from vitladder.train.parallel import DTYPE, pick_device
 
     for run in runs:
+        _check_is_here(run)
         device = pick_device(run.config.parallel.device)
         check_plugins(run.config, device.type, DTYPE[run.config.precision.name])
         if run.config.compile:
@@ -97,6 +111,14 @@ def _check(runs: Sequence[Planned]) -> None:
         plan(run.config, run.data)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)
     _prepare(runs)
+
+
+def _check_is_here(run: Planned) -> None:
+    if run.config.hardware is not None:
+        raise UserError(
+            f"hardware={run.config.hardware} is for `vitladder plan`; a run trains on the machine "
+            f"that is here"
+        )
 
 
 def _prepare(runs: Sequence[Planned]) -> None:
@@ -127,33 +149,3 @@ def _split(arguments: Sequence[str], command: str) -> tuple[bool, list[str]]:
             f"a multirun (vitladder --help)"
         )
     return bool(flags), [item for item in arguments if not item.startswith("-")]
-
-
-def _plan_data(plans: Sequence[tuple[Planned, Plan]]) -> dict[str, object]:
-    runs = [{"run_key": run.place.run_key, **asdict(cost)} for run, cost in plans]
-    return {"runs": runs, "total": {"flops": sum(cost.flops for _, cost in plans)}}
-
-
-def _plan_table(plans: Sequence[tuple[Planned, Plan]]) -> Table:
-    total = sum(cost.flops for _, cost in plans)
-    table = Table(
-        title=f"{len(plans)} runs, {total:.3g} training FLOPs (3 x forward matmul)",
-        title_justify="left",
-        box=box.SIMPLE,
-        pad_edge=False,
-    )
-    for column in ("run", "width", "depth", "N", "FLOPs/image", "C", "steps", "D", "epochs"):
-        table.add_column(column, justify="left" if column == "run" else "right", no_wrap=True)
-    for run, cost in plans:
-        table.add_row(
-            run.place.run_key,
-            str(run.config.model.width),
-            str(run.config.model.depth),
-            f"{cost.n_params:,}",
-            f"{cost.flops_per_image:.3g}",
-            f"{cost.flops:.3g}",
-            f"{cost.steps:,}",
-            f"{cost.images:,}",
-            f"{cost.epochs:.1f}",
-        )
-    return table

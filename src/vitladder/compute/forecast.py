@@ -48,7 +48,7 @@ class Forecast:
 def forecast(config: Config, data: DataShape, plan: Plan, machine: Machine) -> Forecast:
     """Return what the planned run will need on the machine."""
     shape = shape_of(config.model)
-    step, run = _seconds(config, data, plan, shape, machine)
+    step, run = _seconds(config, data, plan, machine)
     top = machine.peaks.get(config.precision.name)
     rate = None if step is None else config.data.batch_size * plan.flops_per_image / step
     return Forecast(
@@ -77,34 +77,30 @@ def _peak(config: Config, data: DataShape, shape: Shape) -> int | None:
 
 
 def _seconds(
-    config: Config, data: DataShape, plan: Plan, shape: Shape, machine: Machine
+    config: Config, data: DataShape, plan: Plan, machine: Machine
 ) -> tuple[float | None, float | None]:
     """Return the seconds of a step and of the run, or None where the machine is not known."""
     roofs, costs = machine.roofs(), machine.costs
-    if roofs is None or costs is None:
-        return None, None
-    micro, pieces = _micro_batch(config), ceil(config.data.batch_size / _micro_batch(config))
+    micro = _micro_batch(config)
     parts = step_parts(config, micro)
-    work = training_ideal(parts, shape.depth, roofs)
+    if costs is None or not {part.element_size for part in parts} <= roofs.keys():
+        return None, None
+    depth, batch = config.model.depth, config.data.batch_size
+    work = training_ideal(parts, depth, roofs)
     if config.parallel.remat == "block":
-        work += forward_ideal(parts, shape.depth, roofs)
-    share = config.data.batch_size / (micro * pieces)
-    step_work = _scaled(work, pieces, share) + update_ideal(parts, roofs)
-    step = costs.step + step_work.seconds(costs)
-    held_out = min(config.data.val_batch_size, data.val_images)
-    passes = ceil(data.val_images / held_out)
-    check = _scaled(
-        forward_ideal(step_parts(config, held_out), shape.depth, roofs),
-        passes,
-        data.val_images / (held_out * passes),
-    ).seconds(costs)
+        work += forward_ideal(parts, depth, roofs)
+    step = costs.step + (_pieces(work, batch, micro) + update_ideal(parts, roofs)).seconds(costs)
+    at_once = min(config.data.val_batch_size, data.val_images)
+    forward = forward_ideal(step_parts(config, at_once), depth, roofs)
+    held_out = _pieces(forward, data.val_images, at_once).seconds(costs)
     every = max(1, plan.steps // config.evaluations)
-    return step, costs.run + plan.steps * step + ceil(plan.steps / every) * check
+    return step, costs.run + plan.steps * step + ceil(plan.steps / every) * held_out
 
 
-def _scaled(work: Ideal, times: int, share: float) -> Ideal:
-    """Return the work so many times, where the last time is smaller: `share` of all is done."""
-    return Ideal(work.operations * times, work.matmul * times * share, work.moved * times * share)
+def _pieces(work: Ideal, images: int, at_once: int) -> Ideal:
+    """Return the work on so many images, given that on `at_once`; the last piece may be smaller."""
+    times, share = ceil(images / at_once), images / at_once
+    return Ideal(work.operations * times, work.matmul * share, work.moved * share)
 
 
 def step_parts(config: Config, batch: int) -> tuple[Part, ...]:

@@ -31,13 +31,14 @@ class Machine:
     assumed: bool
     watts: float | None = None
 
-    def roofs(self) -> dict[int, Roofline] | None:
-        """Return a roofline for every size of an element, or None where one is not known."""
-        if self.bandwidth is None or not ELEMENT_SIZES.keys() <= self.peaks.keys():
-            return None
+    def roofs(self) -> dict[int, Roofline]:
+        """Return the rooflines that are known, by the bytes of an element."""
+        if self.bandwidth is None:
+            return {}
         return {
             size: Roofline(self.peaks[precision], self.bandwidth)
             for precision, size in ELEMENT_SIZES.items()
+            if precision in self.peaks
         }
 
 

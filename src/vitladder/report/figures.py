@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from vitladder.laws.study import RunPoint
 from vitladder.report.comparison import Choice, comparison, drawable, read_choices
+from vitladder.report.duration_plot import duration_plot, median_error, read_durations
 from vitladder.report.plots import (
     Fit,
     frontier,
@@ -57,7 +58,7 @@ def page_figures(
             _optimum(runs, fit),
             _predicted(runs, fit),
         ]
-    return [*found, _learning_curves(folder, records), _throughput(records)]
+    return [*found, _learning_curves(folder, records), _throughput(records), _durations(records)]
 
 
 def _drawn(name: str, title: str, caption: str, draw: Callable[[], Figure]) -> PageFigure:
@@ -165,6 +166,19 @@ def _throughput(records: Sequence[Record]) -> PageFigure:
         caption += " and model FLOPs utilisation (MFU) against the device's dense peak."
         caption += f" MFU is not known for {missing} of {len(speeds)} runs." if missing else ""
     return _drawn(name, title, caption, lambda: throughput(speeds))
+
+
+def _durations(records: Sequence[Record]) -> PageFigure:
+    name, title = "durations", "Predicted against measured time"
+    durations = read_durations(records)
+    if not durations:
+        caption = "No prediction: `vitladder bench --machine` had not measured this machine before."
+        return PageFigure(name, title, caption, None)
+    caption = (
+        f"Each point is a run; on the line, the plan was right. Median error "
+        f"{100 * median_error(durations):.0f} %."
+    )
+    return _drawn(name, title, caption, lambda: duration_plot(durations))
 
 
 def _no_law(runs: Sequence[RunPoint], reason: str | None) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 import platform
 import subprocess
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +20,7 @@ SCHEMA = 1
 FILE = "record.json"
 STATUSES = ("complete", "diverged", "failed", "interrupted")
 FINISHED = ("complete", "diverged")
-SECTIONS = ("config", "plan", "results", "environment", "times")
+SECTIONS = ("config", "plan", "results", "environment", "times", "forecast")
 
 _PACKAGES = "vitladder torch torchvision timm pytorch-lightning hydra-core wandb datasets numpy"
 
@@ -44,7 +44,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Record:
-    """One run: what was asked, what was planned, what came out, where and when."""
+    """One run: what was asked, planned and forecast for its machine, what came out, where, when."""
 
     run_key: str
     study: str
@@ -56,6 +56,7 @@ class Record:
     times: dict[str, Any]
     command: str
     error: str | None = None
+    forecast: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
 

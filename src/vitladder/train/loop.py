@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from vitladder.compute.forecast import forecast
+from vitladder.compute.machine import machine_of
 from vitladder.compute.plan import Plan, plan
 from vitladder.compute.profile import this_machine
 from vitladder.config import Config, DataShape
@@ -90,7 +92,8 @@ def _train(job: Job, known: Record, tuned: Tuned | None, began: float) -> Record
     size, channels = model.image_size or 0, model.channels or 0
     prepared = prepare(config.data, image_size=size, channels=channels, folder=job.place.cache)
     environment = _environment(replace(job, config=config), device, prepared)
-    known = replace(known, environment=environment | _told(tuned))
+    needed = forecast(config, job.data, run_plan, machine_of(config))
+    known = replace(known, environment=environment | _told(tuned), forecast=asdict(needed))
     log.info("%s: %s", known.run_key, known.plan)
     for note in prepared.notes:
         log.info("data: %s", note)

@@ -1,0 +1,111 @@
+"""What would make a run fit that does not: changes of its config, each computed, cheapest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from vitladder.compute.forecast import Forecast, forecast
+from vitladder.compute.machine import ELEMENT_SIZES, Machine
+from vitladder.compute.plan import Plan, load_encoding, load_kernel
+from vitladder.compute.shape import attention_shape, shape_of
+from vitladder.config import Config, DataShape
+from vitladder.extend import registry
+from vitladder.extend.attention import AttentionKernel, AttentionShape, AttentionSpec
+from vitladder.extend.position import PositionEncoding
+
+_Change = tuple[tuple[str, ...], Config]
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class WayOut:
+    """Overrides that make a run fit, and what it then needs."""
+
+    overrides: tuple[str, ...]
+    forecast: Forecast
+
+
+def ways_out(config: Config, data: DataShape, plan: Plan, machine: Machine) -> list[WayOut]:
+    """Return the changes that fit, the fastest first and of equal ones those that change least.
+
+    Tried are recomputing blocks and kernels that compute the same and keep less, alone and
+    together, each with the largest micro-batch that fits.
+    """
+    found: list[WayOut] = []
+    for sizes in _changes(config, machine):
+        for overrides, changed in sizes:
+            needed = forecast(changed, data, plan, machine)
+            if needed.fits:
+                found.append(WayOut(overrides, needed))
+                break
+    return sorted(found, key=lambda way: (way.forecast.seconds or 0.0, len(way.overrides)))
+
+
+def _changes(config: Config, machine: Machine) -> Iterator[Iterator[_Change]]:
+    """Yield, for every kernel and remat, the changes with micro-batches from the largest down."""
+    kernels = ["", *_leaner_kernels(config, machine.device)]
+    remats = dict.fromkeys([config.parallel.remat, "block"])
+    for kernel, remat in product(kernels, remats):
+        yield (_changed(config, kernel, remat, size) for size in _micro_batches(config))
+
+
+def _changed(config: Config, kernel: str, remat: str, micro_batch: int | None) -> _Change:
+    parallel = replace(config.parallel, remat=remat, micro_batch=micro_batch)
+    overrides = []
+    if kernel:
+        overrides.append(f"attention={kernel}")
+    if remat != config.parallel.remat:
+        overrides.append(f"parallel.remat={remat}")
+    if micro_batch != config.parallel.micro_batch:
+        overrides.append(f"parallel.micro_batch={micro_batch}")
+    attention = _with_defaults(kernel) if kernel else config.attention
+    return tuple(overrides), replace(config, parallel=parallel, attention=attention)
+
+
+def _micro_batches(config: Config) -> Sequence[int | None]:
+    """The given one, then halves of it down to one image."""
+    sizes: list[int | None] = [config.parallel.micro_batch]
+    size = config.parallel.micro_batch or config.data.batch_size
+    while size > 1:
+        size //= 2
+        sizes.append(size)
+    return sizes
+
+
+def _leaner_kernels(config: Config, device: str) -> list[str]:
+    """The kernels that compute the same, can serve the run, and keep less."""
+    encoding, shape = load_encoding(config), shape_of(config.model)
+    biased = type(encoding).bias is not PositionEncoding.bias
+    learns = type(encoding).parameters is not PositionEncoding.parameters
+    spec = AttentionSpec(
+        device=device,
+        dtype=_DTYPES[config.precision.name],
+        head_dim=shape.head_dim,
+        bias=biased,
+        bias_grad=biased and learns,
+    )
+    call = replace(attention_shape(shape, batch=1), bias=biased, bias_grad=spec.bias_grad)
+    element = ELEMENT_SIZES[config.precision.name]
+    most = _needs(load_kernel(config), call, element)
+    kernels = {name: registry.load("attention", name) for name in registry.discover("attention")}
+    return [
+        name
+        for name, kernel in kernels.items()
+        if _is_softmax_over_all(kernel)
+        and kernel.supports(spec) is None
+        and _needs(kernel, call, element) < most
+    ]
+
+
+def _is_softmax_over_all(kernel: AttentionKernel) -> bool:
+    return kernel.exact and type(kernel).sees is AttentionKernel.sees
+
+
+def _needs(kernel: AttentionKernel, call: AttentionShape, element: int) -> int:
+    return kernel.saved_bytes(call, element) + kernel.working_bytes(call, element)
+
+
+def _with_defaults(kernel: str) -> dict[str, object]:
+    return {"name": kernel, **registry.check_options("attention", kernel, {})}
