@@ -137,7 +137,27 @@ def test_the_plan_is_a_table_or_one_json_object(command: str) -> None:
     assert len(planned["runs"]) == 4
     assert planned["total"]["flops"] == sum(one["flops"] for one in planned["runs"])
     keys = {"run_key", "n_params", "forward_flops_per_image", "flops", "images", "steps", "epochs"}
+    keys |= {"peak_memory_bytes", "seconds", "micro_batch"}
     assert keys <= set(planned["runs"][0])
+    assert set(planned["total"]) == {"flops", "seconds", "energy_kwh", "money"}
+
+
+def test_the_plan_for_a_machine_elsewhere_says_what_fits_and_what_it_costs(command: str) -> None:
+    large = ["model=b16", "model.image_size=224", "data.batch_size=2048", "compute.flops=1e17"]
+    done = run(command, "plan", *large, "hardware=l4", "price=2")
+    assert done.returncode == 0, done.stderr
+    for words in ("1 run on l4", "kWh", "at the given price", "assumed from data sheets"):
+        assert words in done.stdout
+    assert "does not fit: it needs" in done.stdout
+    assert "these do: " in done.stdout
+    assert "parallel.micro_batch=" in done.stdout
+
+
+def test_a_run_trains_where_it_is(command: str) -> None:
+    done = run(command, "train", "hardware=h100")
+    assert done.returncode == 2
+    assert done.stderr.startswith("vitladder: hardware=h100 is for `vitladder plan`")
+    assert done.stdout == ""
 
 
 def test_data_shows_what_is_there_and_builds_the_cache(command: str) -> None:

@@ -19,7 +19,7 @@ from vitladder.report.page import write_page
 
 LAW = ParametricLaw(E=0.3, A=60.0, B=900.0, alpha=0.5, beta=0.55)
 COMMAND = "vitladder report outputs/demo"
-FIGURES = ("isoflop", "frontier", "optimum", "predicted", "learning", "throughput")
+FIGURES = ("isoflop", "frontier", "optimum", "predicted", "learning", "throughput", "durations")
 
 
 def write_run(folder: Path, key: str, **changes: Any) -> None:
@@ -49,6 +49,7 @@ def write_run(folder: Path, key: str, **changes: Any) -> None:
             "threads": 1,
         },
         "times": {"seconds": 12.3},
+        "forecast": {"seconds": 11.0},
         "command": "vitladder train -m +sweep=demo",
         "error": run["error"],
     }
@@ -142,6 +143,7 @@ def test_the_page_holds_the_answer_figures_tables_and_how_it_was_made(tmp_path: 
         "L(N, D) = ",
         "of 10 draws gave the IsoFLOP law",
         "12.5 %",
+        "Median error 11 %",
         "612MB",
     ):
         assert words in text, words

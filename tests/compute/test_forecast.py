@@ -1,0 +1,177 @@
+"""The forecast: memory, time and MFU of a run on a machine, and what would make it fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitladder.bench.machine import keep
+from vitladder.compose import compose_config
+from vitladder.compute.duration import ASSUMED, Ideal, StepCosts
+from vitladder.compute.forecast import Forecast, forecast
+from vitladder.compute.machine import Machine, machine_of
+from vitladder.compute.plan import plan, resolve
+from vitladder.compute.profile import MachineProfile, this_machine
+from vitladder.compute.ways_out import WayOut, ways_out
+from vitladder.config import Config, DataShape
+from vitladder.errors import UserError
+
+DATA = DataShape(train_images=1000, val_images=360, image_size=8, channels=1, classes=10)
+COSTS = StepCosts(run=0.5, step=1e-3, operation=1e-5, matmul=2.0, moved=3.0)
+LARGE = ("model=b16", "model.image_size=224", "data.batch_size=512", "compute.steps=100")
+
+
+def resolved(*overrides: str) -> Config:
+    return resolve(compose_config(list(overrides)), DATA)
+
+
+def foreseen(*overrides: str, machine: Machine | None = None) -> Forecast:
+    config = resolved(*overrides)
+    return forecast(config, DATA, plan(config, DATA), machine or machine_of(config))
+
+
+def found(*overrides: str) -> list[WayOut]:
+    config = resolved(*overrides)
+    return ways_out(config, DATA, plan(config, DATA), machine_of(config))
+
+
+def measured_here(threads: int = 1) -> None:
+    keep(
+        MachineProfile(
+            this_machine(),
+            peaks={"fp32": {threads: 1e11}, "bf16": {threads: 2e11}},
+            bandwidth={threads: 2e10},
+            costs={"fp32": {threads: COSTS}},
+        )
+    )
+
+
+def test_a_machine_that_was_not_measured_has_a_memory_and_no_time() -> None:
+    here = foreseen("threads=1", "compute.steps=10")
+    assert (here.seconds, here.step_seconds, here.mfu) == (None, None, None)
+    assert here.peak_memory_bytes is not None
+    assert here.fits
+
+
+def test_a_measured_machine_has_a_time_for_what_was_measured() -> None:
+    measured_here()
+    here = foreseen("threads=1", "compute.steps=10")
+    assert here.step_seconds is not None
+    assert here.step_seconds > COSTS.step
+    assert not here.assumed
+    assert foreseen("threads=2", "compute.steps=10").seconds is None
+    assert foreseen("threads=1", "compute.steps=10", "precision=bf16").seconds is None
+
+
+def test_a_run_takes_its_steps_its_held_out_passes_and_what_comes_once() -> None:
+    measured_here()
+    short, long = (
+        foreseen("threads=1", f"compute.steps={steps}", "evaluations=1") for steps in (100, 200)
+    )
+    assert short.seconds is not None
+    assert long.seconds is not None
+    assert long.seconds - short.seconds == pytest.approx(100 * (short.step_seconds or 0))
+    often = foreseen("threads=1", "compute.steps=100", "evaluations=10")
+    assert often.seconds is not None
+    held_out = short.seconds - 100 * (short.step_seconds or 0) - COSTS.run
+    assert often.seconds - short.seconds == pytest.approx(9 * held_out)
+
+
+def test_mfu_is_of_the_convention_of_budgets() -> None:
+    measured_here()
+    config = resolved("threads=1", "compute.steps=10")
+    here = forecast(config, DATA, plan(config, DATA), machine_of(config))
+    flops = 64 * plan(config, DATA).flops_per_image
+    assert here.mfu == pytest.approx(flops / (here.step_seconds or 0) / 1e11)
+
+
+def test_recomputed_blocks_take_longer_and_less_memory() -> None:
+    plain = foreseen(*LARGE, "hardware=h100")
+    remat = foreseen(*LARGE, "hardware=h100", "parallel.remat=block")
+    assert (remat.seconds or 0) > 1.2 * (plain.seconds or 0)
+    assert (remat.peak_memory_bytes or 0) < 0.3 * (plain.peak_memory_bytes or 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(micro_batch=st.integers(1, 512))
+def test_smaller_micro_batches_need_less_and_take_longer(micro_batch: int) -> None:
+    whole = foreseen(*LARGE, "hardware=h100")
+    pieces = foreseen(*LARGE, "hardware=h100", f"parallel.micro_batch={micro_batch}")
+    assert pieces.micro_batch == micro_batch
+    assert (pieces.seconds or 0) >= (whole.seconds or 0) * 0.999
+    # Gradients of earlier pieces are there during a later forward.
+    assert (pieces.peak_memory_bytes or 0) <= (whole.peak_memory_bytes or 0) + 4 * 86e6
+
+
+def test_a_listed_machine_is_planned_for_without_being_here() -> None:
+    there = foreseen(*LARGE, "hardware=h100", "precision=bf16")
+    assert there.machine == "h100"
+    assert there.assumed
+    assert there.memory_bytes == 80 * 2**30
+    assert there.mfu is not None
+    assert 0.2 < there.mfu < 0.7
+
+
+def test_a_device_without_a_precision_has_no_time_in_it() -> None:
+    assert foreseen(*LARGE, "hardware=t4").seconds is not None
+    assert foreseen(*LARGE, "hardware=t4", "precision=bf16").seconds is None
+
+
+def test_an_unknown_device_is_told_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="no device 'h10'; did you mean 'h100'"):
+        machine_of(resolved("hardware=h10"))
+
+
+def test_what_does_not_fit_is_said_with_changes_that_do() -> None:
+    asked = (*LARGE, "hardware=l4", "attention=naive")
+    assert not foreseen(*asked).fits
+    ways = found(*asked)
+    kinds = {override.partition("=")[0] for way in ways for override in way.overrides}
+    assert {"parallel.micro_batch", "parallel.remat", "attention"} == kinds
+    for way in ways:
+        again = foreseen(*(o for o in asked if o != "attention=naive" or not way_changes(way)))
+        assert again.memory_bytes == 24 * 2**30
+        assert foreseen(*asked[:-1], *with_attention(way)) == way.forecast
+        assert way.forecast.fits
+    times = [way.forecast.seconds or 0 for way in ways]
+    assert times == sorted(times)
+
+
+def way_changes(way: WayOut) -> bool:
+    return any(override.startswith("attention=") for override in way.overrides)
+
+
+def with_attention(way: WayOut) -> tuple[str, ...]:
+    return way.overrides if way_changes(way) else ("attention=naive", *way.overrides)
+
+
+def test_each_way_has_the_largest_micro_batch_that_fits() -> None:
+    asked = (*LARGE, "hardware=l4")
+    for way in found(*asked):
+        sizes = [o for o in way.overrides if o.startswith("parallel.micro_batch=")]
+        for size in sizes:
+            others = tuple(o for o in way.overrides if o != size)
+            twice = 2 * int(size.partition("=")[2])
+            assert not foreseen(*asked, *others, f"parallel.micro_batch={twice}").fits
+
+
+def test_a_model_too_large_for_any_change_has_no_way_out() -> None:
+    assert found(*LARGE, "hardware=t4", "model=g14", "model.width=8192", "model.heads=64") == []
+
+
+def test_a_window_is_another_model_and_no_way_out() -> None:
+    ways = found(*LARGE, "hardware=l4", "attention=naive")
+    named = {o for way in ways for o in way.overrides if o.startswith("attention=")}
+    assert "attention=sdpa" in named
+    assert not named & {"attention=window", "attention=linear"}
+
+
+def test_work_is_its_parts_times_their_costs() -> None:
+    work = Ideal(operations=10, matmul=0.5, moved=0.25)
+    assert work.seconds(COSTS) == pytest.approx(10 * 1e-5 + 1.0 + 0.75)
+    assert (work + work).seconds(COSTS) == pytest.approx((work * 2).seconds(COSTS))
+    dearer = replace(ASSUMED, matmul=2 * ASSUMED.matmul)
+    assert work.seconds(dearer) > work.seconds(ASSUMED)
