@@ -121,8 +121,16 @@ def _packaged(kind: str) -> tuple[Plugin, ...]:
     )
 
 
-def _local(kind: str) -> Iterator[Plugin]:
-    yield from _files(kind, Path.cwd() / "plugins" / kind, "", "./plugins")
+def _local(kind: str) -> tuple[Plugin, ...]:
+    folder = Path.cwd() / "plugins" / kind
+    # A folder's time changes when a file comes or goes; files are listed again then.
+    return _in_folder(kind, folder, folder.stat().st_mtime_ns) if folder.is_dir() else ()
+
+
+@cache
+def _in_folder(kind: str, folder: Path, changed: int) -> tuple[Plugin, ...]:
+    del changed
+    return tuple(_files(kind, folder, "", "./plugins"))
 
 
 def _files(kind: str, folder: Path, package: str, origin: str) -> Iterator[Plugin]:
