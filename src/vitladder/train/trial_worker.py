@@ -25,9 +25,9 @@ from torch import Tensor
 from vitladder.compose import from_hydra
 from vitladder.config import Config
 from vitladder.train.allocation import peak_bytes
-from vitladder.train.model import build_model
+from vitladder.train.model import build_model, check_plugins
 from vitladder.train.optimizer import build_optimizer
-from vitladder.train.parallel import pick_device
+from vitladder.train.parallel import DTYPE, pick_device
 from vitladder.train.step import accumulate_gradient
 
 
@@ -39,6 +39,7 @@ class Worker:
         torch.set_num_threads(config.threads or torch.get_num_threads())
         torch.manual_seed(config.seed)
         self.device = pick_device(config.parallel.device)
+        check_plugins(config, self.device.type, DTYPE[config.precision.name])
         self.half = config.precision.name == "bf16"
         self.micro_batch = config.parallel.micro_batch
         self.clip = config.optim.clip
