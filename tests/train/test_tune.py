@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from vitladder.train.candidates import Choice
-from vitladder.train.tune import Candidate, pick
+from vitladder.train.measures import Candidate
+from vitladder.train.tune import pick
 
 ASKED = Choice("sdpa", "fp32", False, None, 2)
 HALF = replace(ASKED, precision="bf16", attention="naive")
