@@ -82,7 +82,6 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *says: str) -> None:
         (["sync", "outputs/none"], "has no offline W&B run"),
         (["data", "/no/where"], "/no/where"),
         (["fit"], "the following arguments are required: study"),
-        (["bench"], "one of the arguments --machine --overhead --data is required"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -22,8 +23,9 @@ HELP = f"""vitladder {__version__}: a ladder of Vision Transformers, and the law
   vitladder report STUDY                 write the study's page, report.html
   vitladder plugins                      attention kernels and position encodings, with options
   vitladder data SOURCE                  what is in a data set (digits, a path, --hub ID)
-  vitladder bench                        measure this machine (--machine), data (--data), and
-                                         the loop (--overhead)
+  vitladder bench [KEY=VALUE ...]        what makes a model's training step fast on this machine;
+                                         or measure the machine itself (--machine), the loading
+                                         of data (--data), the loop (--overhead)
   vitladder sync STUDY                   upload a study's offline Weights & Biases runs
 
 STUDY is a folder such as outputs/demo. KEY=VALUE is Hydra's syntax; every KEY stands in conf/.
@@ -166,12 +168,24 @@ def _data(arguments: Sequence[str]) -> int:
 def _bench(arguments: Sequence[str]) -> int:
     from vitladder.bench.command import bench
 
-    parser = _parser("bench", "measure this machine and this program")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--machine", action="store_true", help="GEMM peaks and memory bandwidth")
+    parser = _parser("bench", "measure a model's training step, or this machine and this program")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="the model, as in train")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--machine", action="store_true", help="peaks, bandwidth, costs of steps")
     what.add_argument("--overhead", action="store_true", help="the loop against a bare loop")
     what.add_argument("--data", metavar="PATH", help="our loader against ImageFolder, on a parquet")
     given = parser.parse_args(arguments)
+    if not (given.machine or given.overhead or given.data):
+        # torch's profiler, which counts memory, speaks on stderr unless told before it is loaded.
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+        # A Triton kernel that is interpreted shows nothing of its speed.
+        os.environ["TRITON_INTERPRET"] = "0"
+        from vitladder.bench.ladder_report import bench_ladder
+
+        bench_ladder(given.settings)
+        return 0
+    if given.settings:
+        raise UserError(f"bench: {given.settings[0]} is of the ladder, which no flag asks for")
     print(bench(machine=given.machine, overhead=given.overhead, data=given.data))
     return 0
 

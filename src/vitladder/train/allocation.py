@@ -12,7 +12,8 @@ from torch.profiler import ProfilerActivity, profile
 def peak_bytes(call: Callable[[], object], held: Iterable[Tensor], device: torch.device) -> int:
     """Return the peak in bytes while `call` runs, with what the tensors in `held` take before it.
 
-    On CUDA the allocator tells; on a CPU torch's profiler lists every allocation and release.
+    On CUDA the allocator tells; on a CPU torch's profiler lists every allocation, and the release
+    of what was allocated during the call, so that `held` should outlive it.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -39,8 +39,11 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def peak_flops(device: torch.device, precision: str) -> float | None:
-    """Return the dense peak in FLOP/s of this device, known or measured, or None."""
+def peak_flops(device: torch.device, precision: str, threads: int | None = None) -> float | None:
+    """Return the dense peak in FLOP/s of this device, known or measured, or None.
+
+    A CPU's is that of so many threads, None: as many as this process computes on.
+    """
     if device.type == "cpu":
-        return measured_peak(this_machine(), precision, torch.get_num_threads())
+        return measured_peak(this_machine(), precision, threads or torch.get_num_threads())
     return known_peak(device_name(device), precision)

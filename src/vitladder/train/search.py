@@ -23,6 +23,14 @@ class Rung:
     before: Choice | None
 
 
+@dataclass(frozen=True)
+class Climb:
+    """Every step in the order in which it was tried, and the choice that was the fastest."""
+
+    rungs: list[Rung]
+    best: Choice | None
+
+
 def climb(
     race: Race,
     start: Step,
@@ -31,28 +39,29 @@ def climb(
     *,
     seconds: float,
     worth: Callable[[Choice, Choice], bool] = lambda choice, best: True,
-) -> list[Rung]:
-    """Return every step in the order in which it was tried; the race has their measures.
+) -> Climb:
+    """Try the stages one after the other; the race has the measures.
 
     Within a stage all choices are measured in turn with the fastest before it, in windows of
     `seconds`; the fastest is carried on. `worth` says whether to try a choice, given the fastest.
     """
     rungs = [Rung(start, None)]
     if start.choice is None:
-        return rungs
+        return Climb(rungs, None)
     best = start.choice
     race.enter([best])
     race.run([best], rounds=1, seconds=seconds)
     for stage in stages:
         steps = stage(best, here)
-        new = [step for step in steps if step.choice not in race.measured]
+        tried = race.measured.keys() | race.failed.keys()
+        new = [step for step in steps if step.choice not in tried]
         choices = [step.choice for step in new if step.choice and worth(step.choice, best)]
         rungs += [Rung(step, best) for step in new if not step.choice or step.choice in choices]
         if choices:
             race.enter(choices)
             race.run([best, *choices], rounds=ROUNDS, seconds=seconds)
             best = _fastest(race, best, choices)
-    return rungs
+    return Climb(rungs, best)
 
 
 def _fastest(race: Race, best: Choice, choices: Sequence[Choice]) -> Choice:

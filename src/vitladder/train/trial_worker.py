@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 import torch
@@ -25,9 +26,9 @@ from torch import Tensor
 from vitladder.compose import from_hydra
 from vitladder.config import Config
 from vitladder.train.allocation import peak_bytes
-from vitladder.train.model import build_model
+from vitladder.train.model import build_model, check_plugins
 from vitladder.train.optimizer import build_optimizer
-from vitladder.train.parallel import pick_device
+from vitladder.train.parallel import DTYPE, pick_device
 from vitladder.train.step import accumulate_gradient
 
 
@@ -39,6 +40,7 @@ class Worker:
         torch.set_num_threads(config.threads or torch.get_num_threads())
         torch.manual_seed(config.seed)
         self.device = pick_device(config.parallel.device)
+        check_plugins(config, self.device.type, DTYPE[config.precision.name])
         self.half = config.precision.name == "bf16"
         self.micro_batch = config.parallel.micro_batch
         self.clip = config.optim.clip
@@ -61,6 +63,8 @@ class Worker:
 
     def peak_memory(self) -> int:
         """Return the most bytes that tensors hold during a step."""
+        # A step releases the gradients of the one before: they are no part of what it starts with.
+        self.optimizer.zero_grad()
         return peak_bytes(lambda: self.window(0), self._held(), self.device)
 
     def _step(self) -> None:
@@ -73,11 +77,7 @@ class Worker:
             getattr(torch, self.device.type).synchronize()
 
     def _held(self) -> Iterator[Tensor]:
-        yield from (self.images, self.labels, *self.model.buffers())
-        for parameter in self.model.parameters():
-            yield parameter
-            if parameter.grad is not None:
-                yield parameter.grad
+        yield from (self.images, self.labels, *self.model.parameters(), *self.model.buffers())
         for state in self.optimizer.state.values():
             yield from (value for value in state.values() if isinstance(value, Tensor))
 
@@ -97,6 +97,7 @@ def main() -> None:
     # Ctrl-C is for the command, which closes stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
+    _die_first()
     answers, worker = _own_stdout(), None
     for line in sys.stdin:
         try:
@@ -106,6 +107,13 @@ def main() -> None:
         print(json.dumps(said), file=answers, flush=True)
         if "error" in said:
             break
+
+
+def _die_first() -> None:
+    """Let Linux end this process, and no other, where a way of training needs too much memory."""
+    score = Path("/proc/self/oom_score_adj")
+    if score.exists():
+        score.write_text("1000", encoding="ascii")
 
 
 def _own_stdout() -> IO[str]:

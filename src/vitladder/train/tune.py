@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vitladder.compute.profile import profile_file, this_machine
 from vitladder.config import Config
-from vitladder.extend import registry
 from vitladder.runs.atomic import write_text
-from vitladder.runs.record import versions
 from vitladder.train import candidates
 from vitladder.train.candidates import Choice, Here, Step
-from vitladder.train.parallel import device_name
+from vitladder.train.compiler import compiler_missing
+from vitladder.train.measures import (
+    Candidate,
+    keep_measures,
+    measures_file,
+    measuring,
+    read_candidate,
+    read_measures,
+)
 from vitladder.train.race import Race
 from vitladder.train.search import climb
 
@@ -38,22 +40,6 @@ WINDOW_SECONDS = 0.5
 COMPILE_FROM_SECONDS = 30.0
 # A kernel this much slower than the fastest as it is written does not overtake it when compiled.
 COMPILE_FROM_SPEED = 0.6
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What was measured of one choice; `failed` says why there is no speed."""
-
-    choice: Choice
-    images_per_s: float | None
-    startup_seconds: float | None
-    failed: str | None = None
-
-    def seconds(self, images: int) -> float:
-        """Return the predicted seconds for so many images: start-up and steps."""
-        if not self.images_per_s:
-            return float("inf")
-        return (self.startup_seconds or 0.0) + images / self.images_per_s
 
 
 @dataclass(frozen=True)
@@ -99,21 +85,14 @@ def _known_or_measured(
     config: Config, own: Choice, images: int, device: torch.device
 ) -> list[Candidate]:
     """Measure unless the machine and the shape are known; one process of the machine at a time."""
-    file = profile_file().parent / "tuned" / f"{_shape_key(config, own, device)}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(file.with_suffix(".lock")):
-        known = _read_candidates(file)
-        if known and not _would_compile_now(known, images):
+    file = measures_file(config, own, device)
+    with measuring(file.parent):
+        known = read_measures(file)
+        can_compile = compiler_missing(device.type) is None
+        if known and not (can_compile and _would_compile_now(known, images)):
             return known
         measured = _measure(config, own, images, device)
-        text = {
-            "machine": this_machine(),
-            "device": device_name(device),
-            "model": asdict(config.model),
-            "batch_size": config.data.batch_size,
-            "candidates": [asdict(candidate) for candidate in measured],
-        }
-        write_text(file, json.dumps(text, indent=1))
+        keep_measures(file, config, measured, device)
     return measured
 
 
@@ -157,50 +136,6 @@ def _would_compile_now(known: Sequence[Candidate], images: int) -> bool:
     return shortest >= COMPILE_FROM_SECONDS
 
 
-def _shape_key(config: Config, own: Choice, device: torch.device) -> str:
-    """Return what the speeds depend on, as a hash."""
-    code = [plugin.foreign_code() for kind in registry.KINDS for plugin in _plugins(kind)]
-    parts = [
-        this_machine(),
-        device_name(device),
-        versions(),
-        asdict(config.model),
-        config.attention,
-        config.position,
-        config.data.batch_size,
-        config.optim.name,
-        config.parallel.remat,
-        config.threads,
-        asdict(own),
-        code,
-    ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _plugins(kind: str) -> list[registry.Plugin]:
-    return list(registry.discover(kind).values())
-
-
-def _read_candidates(file: Path) -> list[Candidate]:
-    """Return what was measured before; nothing where the file is absent or damaged."""
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))["candidates"]
-        return [_candidate(row) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
 def _read_tuned(data: dict[str, Any]) -> Tuned:
-    rows = [_candidate(row) for row in data["candidates"]]
+    rows = [read_candidate(row) for row in data["candidates"]]
     return Tuned(Choice(**data["choice"]), data["why"], rows)
-
-
-def _candidate(row: dict[str, Any]) -> Candidate:
-    return Candidate(**{**row, "choice": Choice(**row["choice"])})
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    with file.open("a", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

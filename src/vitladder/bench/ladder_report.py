@@ -1,0 +1,82 @@
+"""`vitladder bench`: measures the ladder of a model and writes its table, CSV and figures."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from vitladder.bench.attention_scaling import Point, attention_csv, measure_attention
+from vitladder.bench.ladder import KERNELS, Ladder, benchable, measure_ladder
+from vitladder.bench.ladder_plots import attention_memory, attention_time, ladder_figure
+from vitladder.bench.ladder_table import ladder_csv, ladder_table
+from vitladder.compose import check_is_one_run, compose_config
+from vitladder.config import Config
+from vitladder.report.style import RC
+from vitladder.report.svg import to_svg
+from vitladder.runs.atomic import write_text
+from vitladder.train.parallel import pick_device
+
+# The model and batch unless the command says otherwise; a ladder is climbed in so many seconds.
+DEFAULTS = {"model": "ti4", "data.batch_size": "32"}
+SECONDS = 200.0
+
+
+def bench_ladder(overrides: Sequence[str]) -> None:
+    """Measure the model of the overrides, print the table, and the paths of what is written."""
+    given = {override.partition("=")[0] for override in overrides}
+    asked = [f"{key}={value}" for key, value in DEFAULTS.items() if key not in given]
+    check_is_one_run(overrides, "bench")
+    config = benchable(compose_config([*asked, *overrides]))
+    began = time.monotonic()
+    device = pick_device(config.parallel.device)
+    points = measure_attention(
+        KERNELS, device, heads=config.model.heads or 1, head_dim=_head_dim(config)
+    )
+    ladder = measure_ladder(config, until=began + SECONDS)
+    console = Console(width=None if sys.stdout.isatty() else 120, emoji=False, highlight=False)
+    console.print(ladder_table(ladder))
+    for file in write_report(ladder, points, report_folder(config)):
+        print(file)
+
+
+def write_report(ladder: Ladder, points: Sequence[Point], folder: Path) -> list[Path]:
+    """Write the CSV files and figures; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {"ladder.csv": ladder_csv(ladder), "attention.csv": attention_csv(points)}
+    for name, (description, draw) in figures(ladder, points).items():
+        with matplotlib.rc_context(RC):
+            texts[f"{name}.svg"] = to_svg(draw(), name, description)
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def figures(
+    ladder: Ladder, points: Sequence[Point]
+) -> Mapping[str, tuple[str, Callable[[], Figure]]]:
+    """Return each figure's file name, what it shows, and how it is drawn."""
+    return {
+        "ladder": ("Images a second of every rung", lambda: ladder_figure(ladder)),
+        "attention_time": ("Attention's time over tokens", lambda: attention_time(points)),
+        "attention_memory": ("Attention's memory over tokens", lambda: attention_memory(points)),
+    }
+
+
+def report_folder(config: Config) -> Path:
+    """Return the folder of a model's ladder: outputs/bench/192x12-patch4-32px-batch32."""
+    model = config.model
+    name = (
+        f"{model.width}x{model.depth}-patch{model.patch}-{model.image_size}px-"
+        f"batch{config.data.batch_size}"
+    )
+    return Path(config.outputs) / "bench" / name
+
+
+def _head_dim(config: Config) -> int:
+    return config.model.width // (config.model.heads or 1)
