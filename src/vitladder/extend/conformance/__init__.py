@@ -5,7 +5,8 @@
     check_attention(kernel), check_position(encoding)                in a program
 
 Kernels are compared with attention in float64 by its formulas, in units of the rounding error that
-their dtype explains. What a kernel refuses through supports() is not tested.
+their dtype explains, and inside timm's model with timm's own attention. What a kernel refuses
+through supports() is not tested.
 """
 
 from __future__ import annotations

@@ -7,7 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vitladder.extend.attention import AttentionKernel
-from vitladder.extend.conformance import approximate, autocast, behaviour, numeric, structure
+from vitladder.extend.conformance import (
+    approximate,
+    autocast,
+    behaviour,
+    model,
+    numeric,
+    structure,
+)
 from vitladder.extend.conformance.cases import Case
 from vitladder.extend.conformance.design import Profile, design, offer_of
 from vitladder.extend.conformance.finding import Finding, Report, excuse, stale
@@ -22,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     *structure.RULES,
     *behaviour.MANNERS,
     *autocast.RULES,
+    *model.RULES,
 )
 
 

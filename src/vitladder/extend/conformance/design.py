@@ -83,6 +83,7 @@ def design(kernel: AttentionKernel, device: str, profile: Profile) -> dict[str, 
         "rounding": list(_rounding(offer)),
         **_by_hand(offer),
     }
+    groups["model"] = list(_model(kernel, offer, device))
     groups["biased"] = [case for case in groups["every"] if case.bias is not None]
     return {
         name: list(dict.fromkeys(case for case in cases if _serves(kernel, case, device)))
@@ -207,6 +208,16 @@ def _by_hand(offer: Offer) -> dict[str, list[Case]]:
             if dtype != "float32"
         ],
     }
+
+
+def _model(kernel: AttentionKernel, offer: Offer, device: str) -> Iterator[Case]:
+    """The attention of a model 64 wide, or as wide as the smallest head_dim makes it."""
+    for dim in sorted(offer.head_dims):
+        heads = max(2, 64 // dim)
+        case = Case(heads=heads, head_dim=dim, layout="packed", lse=False, placed=offer.placed)
+        if _serves(kernel, case, device):
+            yield case
+            return
 
 
 def _base(offer: Offer, batch: int, heads: int, queries: int, keys: int) -> Case:

@@ -41,6 +41,8 @@ def test_rule(attention: str, rule: str, request: pytest.FixtureRequest) -> None
     if refusal:
         pytest.skip(refusal)
     todo = checks(probe.kernel, profile=profile, device=device, rules=[rule])
+    if not todo:
+        pytest.skip(f"the kernel serves no case of {rule}")
     found = [finding for check in todo for finding in judge(probe, check)]
     found = excuse(found, probe.kernel.exceptions)
     if any(finding.status == "broken" for finding in found):
