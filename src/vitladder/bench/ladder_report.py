@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -15,12 +16,19 @@ from vitladder.bench.attention_scaling import Point, attention_csv, measure_atte
 from vitladder.bench.ladder import KERNELS, Ladder, benchable, measure_ladder
 from vitladder.bench.ladder_plots import attention_memory, attention_time, ladder_figure
 from vitladder.bench.ladder_table import ladder_csv, ladder_table
+from vitladder.bench.machine import keep, measure_machine
 from vitladder.compose import check_is_one_run, compose_config
+from vitladder.compute.forecast import step_parts
+from vitladder.compute.machine import ELEMENT_SIZES, machine_of
+from vitladder.compute.profile import is_measured
 from vitladder.config import Config
+from vitladder.report.roofline import roofline_plot
 from vitladder.report.style import RC
 from vitladder.report.svg import to_svg
 from vitladder.runs.atomic import write_text
 from vitladder.train.parallel import pick_device
+
+Figures = dict[str, tuple[str, Callable[[], Figure]]]
 
 # The model and batch unless the command says otherwise; a ladder is climbed in so many seconds.
 DEFAULTS = {"model": "ti4", "data.batch_size": "32"}
@@ -35,21 +43,26 @@ def bench_ladder(overrides: Sequence[str]) -> None:
     config = benchable(compose_config([*asked, *overrides]))
     began = time.monotonic()
     device = pick_device(config.parallel.device)
+    if device.type == "cpu" and not is_measured():
+        keep(measure_machine())
     points = measure_attention(
         KERNELS, device, heads=config.model.heads or 1, head_dim=_head_dim(config)
     )
     ladder = measure_ladder(config, until=began + SECONDS)
     console = Console(width=None if sys.stdout.isatty() else 120, emoji=False, highlight=False)
     console.print(ladder_table(ladder))
-    for file in write_report(ladder, points, report_folder(config)):
+    drawn = figures(ladder, points) | roofline_figure(config)
+    for file in write_report(ladder, points, drawn, report_folder(config)):
         print(file)
 
 
-def write_report(ladder: Ladder, points: Sequence[Point], folder: Path) -> list[Path]:
+def write_report(
+    ladder: Ladder, points: Sequence[Point], drawn: Figures, folder: Path
+) -> list[Path]:
     """Write the CSV files and figures; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"ladder.csv": ladder_csv(ladder), "attention.csv": attention_csv(points)}
-    for name, (description, draw) in figures(ladder, points).items():
+    for name, (description, draw) in drawn.items():
         with matplotlib.rc_context(RC):
             texts[f"{name}.svg"] = to_svg(draw(), name, description)
     for name, text in texts.items():
@@ -57,15 +70,24 @@ def write_report(ladder: Ladder, points: Sequence[Point], folder: Path) -> list[
     return [folder / name for name in texts]
 
 
-def figures(
-    ladder: Ladder, points: Sequence[Point]
-) -> Mapping[str, tuple[str, Callable[[], Figure]]]:
+def figures(ladder: Ladder, points: Sequence[Point]) -> Figures:
     """Return each figure's file name, what it shows, and how it is drawn."""
     return {
         "ladder": ("Images a second of every rung", lambda: ladder_figure(ladder)),
         "attention_time": ("Attention's time over tokens", lambda: attention_time(points)),
         "attention_memory": ("Attention's memory over tokens", lambda: attention_memory(points)),
     }
+
+
+def roofline_figure(config: Config) -> Figures:
+    """Return the roofline with the model's parts; nothing for a machine whose roof is unknown."""
+    roof = machine_of(config).roofs().get(ELEMENT_SIZES[config.precision.name])
+    if roof is None:
+        return {}
+    parts = step_parts(config, config.data.batch_size)
+    title = f"{config.model.width}x{config.model.depth}, {config.precision.name}"
+    draw = partial(roofline_plot, roof, parts, title)
+    return {"roofline": ("Every part of a step under the machine's roofline", draw)}
 
 
 def report_folder(config: Config) -> Path:

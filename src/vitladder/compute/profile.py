@@ -29,6 +29,11 @@ class MachineProfile:
     costs: dict[str, dict[int, StepCosts]] = field(default_factory=dict)
 
 
+def is_measured() -> bool:
+    """Whether there is a profile of this machine."""
+    return _own_profile(this_machine()) is not None
+
+
 def measured_peak(machine: str, precision: str, threads: int) -> float | None:
     """Return the GEMM peak measured here with so many threads in FLOP/s, or None."""
     profile = _own_profile(machine)
