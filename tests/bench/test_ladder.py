@@ -86,9 +86,11 @@ def test_tables_and_figures_are_files_in_a_folder_named_by_the_shape() -> None:
 @pytest.mark.slow
 def test_a_stage_is_measured_and_what_cannot_run_here_is_left_out() -> None:
     config = benchable(compose_config(["model=micro-8", "model.image_size=8", "threads=1"]))
-    ladder = measure_ladder(config, until=time.monotonic(), stages=[attention_steps], seconds=0.02)
+    ladder = measure_ladder(
+        config, until=time.monotonic() + 60, stages=[attention_steps], seconds=0.02
+    )
     naive, sdpa = (found for found in ladder.rows if found.name in ("naive", "sdpa"))
-    assert len(naive.images_per_s) == len(sdpa.images_per_s) == 3
+    assert len(naive.images_per_s) == len(sdpa.images_per_s) == 9
     assert naive.ratio_first == 1.0
     assert sdpa.ratio_before == sdpa.ratio_first
     assert naive.mfu is None
@@ -98,6 +100,17 @@ def test_a_stage_is_measured_and_what_cannot_run_here_is_left_out() -> None:
     assert flash.median is None
     assert flash.left_out is not None
     assert "cannot run on cpu" in flash.left_out
+
+
+@pytest.mark.slow
+def test_what_no_time_is_left_for_is_left_out() -> None:
+    config = benchable(compose_config(["model=micro-8", "model.image_size=8", "threads=1"]))
+    past = time.monotonic() - 1
+    ladder = measure_ladder(config, until=past, stages=[attention_steps], seconds=0.02)
+    naive, *others = ladder.rows
+    assert len(naive.images_per_s) == 3
+    reasons = {found.name: found.left_out for found in others}
+    assert reasons["sdpa"] == "no time was left for it"
 
 
 def test_attention_alone_is_measured_in_both_precisions_and_naive_keeps_n_squared() -> None:

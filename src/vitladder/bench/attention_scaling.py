@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from vitladder.train.allocation import peak_bytes
 from vitladder.train.parallel import DTYPE
 
 TOKENS = (65, 197, 1025, 4097)
-ROUNDS = 5
+ROUNDS = 3
 WINDOW_SECONDS = 0.15
 
 
@@ -53,6 +54,7 @@ def measure_attention(
     """
     points = []
     for seq in tokens:
+        print(f"measuring attention over {seq} tokens", file=sys.stderr, flush=True)
         calls = {
             (name, precision): _call(kernel, precision, (1, heads, seq, head_dim), device)
             for name in names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ def measure_ladder(
 ) -> Ladder:
     """Climb from naive fp32, then measure all rungs in turn until `until` (time.monotonic()).
 
-    There are at least 3 rounds and at most 9, of windows of about `seconds`.
+    What has not begun by then is left out. There are at least 3 rounds and at most 9, of windows
+    of about `seconds`.
     """
     device = pick_device(config.parallel.device)
     threads = config.threads or torch.get_num_threads()
@@ -108,9 +110,18 @@ def measure_ladder(
     here = Here(device.type, counts, config.data.batch_size, kernels)
     start = Step("naive", Choice("naive", "fp32", False, None, threads))
     with Race(config) as race:
-        climbed = climb(race, start, here, stages, seconds=seconds / 2)
+
+        def refuse(choice: Choice, best: Choice) -> str | None:
+            del best
+            if time.monotonic() > until:
+                return "no time was left for it"
+            print(f"measuring {choice}", file=sys.stderr, flush=True)
+            return None
+
+        climbed = climb(race, start, here, stages, seconds=seconds / 2, refuse=refuse)
         for measured in race.measured.values():
             measured.images_per_s.clear()
+        print(f"measuring all {len(race.measured)} in turn", file=sys.stderr, flush=True)
         _final_rounds(race, until, seconds)
         flops = plan(config, DATA).flops_per_image
         rows = [_row(rung, climbed, race, flops, device) for rung in climbed.rungs]

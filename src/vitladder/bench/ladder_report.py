@@ -32,7 +32,7 @@ Figures = dict[str, tuple[str, Callable[[], Figure]]]
 
 # The model and batch unless the command says otherwise; a ladder is climbed in so many seconds.
 DEFAULTS = {"model": "ti4", "data.batch_size": "32"}
-SECONDS = 200.0
+SECONDS = 180.0
 
 
 def bench_ladder(overrides: Sequence[str]) -> None:

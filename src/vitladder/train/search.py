@@ -38,12 +38,12 @@ def climb(
     stages: Sequence[Stage],
     *,
     seconds: float,
-    worth: Callable[[Choice, Choice], bool] = lambda choice, best: True,
+    refuse: Callable[[Choice, Choice], str | None] = lambda choice, best: None,
 ) -> Climb:
     """Try the stages one after the other; the race has the measures.
 
     Within a stage all choices are measured in turn with the fastest before it, in windows of
-    `seconds`; the fastest is carried on. `worth` says whether to try a choice, given the fastest.
+    `seconds`; the fastest is carried on. `refuse` says why not to try a choice, given the fastest.
     """
     rungs = [Rung(start, None)]
     if start.choice is None:
@@ -54,14 +54,19 @@ def climb(
     for stage in stages:
         steps = stage(best, here)
         tried = race.measured.keys() | race.failed.keys()
-        new = [step for step in steps if step.choice not in tried]
-        choices = [step.choice for step in new if step.choice and worth(step.choice, best)]
-        rungs += [Rung(step, best) for step in new if not step.choice or step.choice in choices]
+        new = [_refused(step, best, refuse) for step in steps if step.choice not in tried]
+        choices = [step.choice for step in new if step.choice]
+        rungs += [Rung(step, best) for step in new]
         if choices:
             race.enter(choices)
             race.run([best, *choices], rounds=ROUNDS, seconds=seconds)
             best = _fastest(race, best, choices)
     return Climb(rungs, best)
+
+
+def _refused(step: Step, best: Choice, refuse: Callable[[Choice, Choice], str | None]) -> Step:
+    reason = refuse(step.choice, best) if step.choice else None
+    return step if reason is None else Step(step.name, None, reason)
 
 
 def _fastest(race: Race, best: Choice, choices: Sequence[Choice]) -> Choice:

@@ -106,10 +106,12 @@ def _measure(config: Config, own: Choice, images: int, device: torch.device) -> 
     here = Here(device.type, threads, config.data.batch_size, kernels)
     with Race(config) as race:
 
-        def worth(choice: Choice, best: Choice) -> bool:
-            return not choice.compile or _compiling_pays(race, choice, best, images)
+        def refuse(choice: Choice, best: Choice) -> str | None:
+            if choice.compile and not _compiling_pays(race, choice, best, images):
+                return "compilation takes longer than it saves"
+            return None
 
-        climb(race, Step("asked", own), here, STAGES, seconds=WINDOW_SECONDS, worth=worth)
+        climb(race, Step("asked", own), here, STAGES, seconds=WINDOW_SECONDS, refuse=refuse)
     done = [Candidate(c, m.fastest, m.startup_seconds) for c, m in race.measured.items()]
     return done + [Candidate(c, None, None, why) for c, why in race.failed.items()]
 
