@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import torch
 
-from vitladder.compute.plan import plan, resolve
+from vitladder.compute.flops import attention_flops, forward_flops
+from vitladder.compute.plan import load_kernel, resolve
 from vitladder.compute.profile import this_machine
+from vitladder.compute.shape import shape_of
 from vitladder.config import Config, DataShape
 from vitladder.train import candidates
 from vitladder.train.candidates import Choice, Here, Step
@@ -123,9 +125,15 @@ def measure_ladder(
             measured.images_per_s.clear()
         print(f"measuring all {len(race.measured)} in turn", file=sys.stderr, flush=True)
         _final_rounds(race, until, seconds)
-        flops = plan(config, DATA).flops_per_image
+        flops = _flops_per_image(config)
         rows = [_row(rung, climbed, race, flops, device) for rung in climbed.rungs]
     return Ladder(_title(config, device), flops, config.data.batch_size, rows)
+
+
+def _flops_per_image(config: Config) -> int:
+    """Return the training FLOPs of an image; there is no budget that a plan would need."""
+    shape = shape_of(config.model)
+    return forward_flops(shape, attention_flops(shape, load_kernel(config))).training
 
 
 def _final_rounds(race: Race, until: float, seconds: float) -> None:
