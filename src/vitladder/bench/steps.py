@@ -6,7 +6,6 @@ by side as the cores have room for, since that is how a study trains small model
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -39,6 +38,8 @@ SHAPES = (
     f"{_LARGE} model.width=192 model.depth=2 data.batch_size=8",
 )
 STEPS = 16
+# On a machine of many cores a few busy ones stand for all: each run takes most of a gigabyte.
+MOST_BESIDE = 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def measure_costs(
     precision: str, threads: int, roofs: dict[int, Roofline], shapes: Sequence[str] = SHAPES
 ) -> StepCosts:
     """Return the costs of steps in this precision with so many threads a run."""
-    beside = max(1, (os.cpu_count() or 1) // threads)
+    beside = min(MOST_BESIDE, max(1, joblib.cpu_count() // threads))
     work = (joblib.delayed(measure_steps)(precision, threads, shapes) for _ in range(beside))
     measured = joblib.Parallel(n_jobs=beside, backend="loky")(work)
     return fit_costs([run for runs in measured for run in runs], roofs)
