@@ -33,6 +33,19 @@ STUDIES = {
         ["+sweep=isoflop", "data.path=x", "compute.flops=1e10", "ladder.relative=0.5"],
         ["+sweep=isoflop", "data.path=x", "compute.flops=3e10", "ladder.relative=2"],
     ],
+    "settings of Hydra's": [
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "seed=0"],
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=1"],
+    ],
+    "a value given twice, and one taken back": [
+        ["seed=1", "seed=2", "compute.steps=5", "compute.images=null"],
+        ["seed=3", "seed=4", "compute.steps=null", "compute.images=128"],
+        ["seed=5", "seed=6", "compute.steps=null", "compute.images=null"],
+    ],
+    "a value that refers to another": [
+        ["seed=1", "study=a", "data.cache=${outputs}/one"],
+        ["seed=2", "study=b", "data.cache=${outputs}/two"],
+    ],
 }
 
 

@@ -177,6 +177,11 @@ def is_group(key: str) -> bool:
     return key in _group_names()
 
 
+def is_hydras(key: str) -> bool:
+    """Whether a key is of Hydra's own config, such as its launcher, and none of a run's."""
+    return key.split(".")[0].split("/")[0] == "hydra"
+
+
 @lru_cache(maxsize=1)
 def _group_names() -> frozenset[str]:
     return frozenset(_groups())
@@ -188,7 +193,7 @@ def _check_names(overrides: Sequence[Override]) -> None:
     groups = _groups()
     for override in overrides:
         key = override.key_or_group
-        if key.split(".")[0].split("/")[0] == "hydra":
+        if is_hydras(key):
             continue
         if key in groups:
             _check_choice(override, groups[key])

@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vitladder.compose import compose_config, is_group, parse, to_config
+from vitladder.compose import compose_config, is_group, is_hydras, parse, to_config
 from vitladder.config import Config
 from vitladder.errors import UserError
 
@@ -51,8 +51,9 @@ def _with_values(alike: DictConfig, overrides: Sequence[Override], job: Sequence
     config = deepcopy(alike)
     try:
         for override in overrides:
-            if not is_group(override.key_or_group):
-                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+            key = override.key_or_group
+            if not is_group(key) and not is_hydras(key):
+                OmegaConf.update(config, key, override.value(), merge=True)
         return to_config(config)
     except (OmegaConfBaseException, UserError):
         # What is wrong is said by the usual way.
