@@ -14,10 +14,11 @@ import torch
 from rich.console import Console
 
 from vitladder.bench.attention_scaling import Point, attention_csv, measure_attention
-from vitladder.bench.ladder import Ladder, Row, benchable, measure_ladder
+from vitladder.bench.ladder import DATA, Ladder, Row, benchable, measure_ladder
 from vitladder.bench.ladder_report import report_folder, write_report
 from vitladder.bench.ladder_table import ladder_csv, ladder_table
 from vitladder.compose import compose_config
+from vitladder.compute.plan import plan
 from vitladder.train.candidates import Choice, attention_steps
 
 NAIVE = Choice("naive", "fp32", False, None, 2)
@@ -67,6 +68,11 @@ def test_csv_names_every_part_of_a_choice_and_leaves_unknown_empty() -> None:
     assert rows[4]["micro_batch"] == "16"
     points = list(csv.DictReader(io.StringIO(attention_csv(POINTS))))
     assert [point["tokens"] for point in points] == ["65", "197", "1025"]
+
+
+def test_a_model_may_be_larger_than_the_budget_of_a_run() -> None:
+    config = benchable(compose_config(["model=ti4", "data.batch_size=32", "compute.flops=1"]))
+    assert plan(config, DATA).flops_per_image > 1e9
 
 
 def test_tables_and_figures_are_files_in_a_folder_named_by_the_shape() -> None:

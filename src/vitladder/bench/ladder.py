@@ -6,12 +6,12 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from vitladder.compute.plan import plan, resolve
-from vitladder.config import Config, DataShape
+from vitladder.config import ComputeConfig, Config, DataShape
 from vitladder.runs.record import machine
 from vitladder.train import candidates
 from vitladder.train.candidates import Choice, Here, Step
@@ -85,7 +85,8 @@ def benchable(config: Config) -> Config:
     device = pick_device(resolved.parallel.device)
     check_plugins(resolved, device.type, DTYPE[resolved.precision.name])
     check_optimizer(resolved)
-    return resolved
+    # Of any length: a budget for training may be less than one step of this model.
+    return replace(resolved, compute=ComputeConfig(flops=None, images=None, steps=1))
 
 
 def measure_ladder(
