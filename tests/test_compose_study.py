@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from vitladder.compose import compose_config
@@ -42,6 +44,10 @@ STUDIES = {
         ["seed=3", "seed=4", "compute.steps=null", "compute.images=128"],
         ["seed=5", "seed=6", "compute.steps=null", "compute.images=null"],
     ],
+    "mappings": [
+        ["data.augment={crop:4}", "seed=1"],
+        ["data.augment={flip:true}", "seed=2"],
+    ],
     "a value that refers to another": [
         ["seed=1", "study=a", "data.cache=${outputs}/one"],
         ["seed=2", "study=b", "data.cache=${outputs}/two"],
@@ -52,6 +58,15 @@ STUDIES = {
 @pytest.mark.parametrize("name", STUDIES)
 def test_runs_are_those_that_hydra_composes_one_by_one(name: str) -> None:
     assert list(compose_study(STUDIES[name])) == [compose_config(job) for job in STUDIES[name]]
+
+
+def test_a_study_whose_values_refer_to_each_other_is_right_for_every_run() -> None:
+    Path("sweeps").mkdir()
+    Path("sweeps/mine.yaml").write_text(
+        "# @package _global_\nschedule:\n  cooldown: ${schedule.warmup}\n", encoding="utf-8"
+    )
+    jobs = [["+sweep=mine", f"schedule.warmup={warmup}"] for warmup in (0.1, 0.2)]
+    assert [config.schedule.cooldown for config in compose_study(jobs)] == [0.1, 0.2]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Hydra composes and does not construct: the outcome is plain data, checked agains
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields
@@ -175,6 +176,12 @@ def _parse_one(item: str) -> Override:
 def is_group(key: str) -> bool:
     """Whether a key chooses a file, as data=parquet does, and does not set one value."""
     return key in _group_names()
+
+
+def refers(overrides: Sequence[str]) -> bool:
+    """Whether any value of the composed config, as it is written, refers to another."""
+    composed = OmegaConf.to_container(_compose(overrides), resolve=False)
+    return "${" in json.dumps(composed, default=str)
 
 
 def is_hydras(key: str) -> bool:

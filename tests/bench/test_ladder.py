@@ -14,10 +14,19 @@ import torch
 from rich.console import Console
 
 from vitladder.bench.attention_scaling import Point, attention_csv, measure_attention
-from vitladder.bench.ladder import Ladder, Row, benchable, measure_ladder
-from vitladder.bench.ladder_report import report_folder, write_report
+from vitladder.bench.ladder import DATA, Ladder, Row, benchable, measure_ladder
+from vitladder.bench.ladder_report import (
+    figures,
+    report_folder,
+    roofline_figure,
+    write_report,
+)
 from vitladder.bench.ladder_table import ladder_csv, ladder_table
+from vitladder.bench.machine import keep
 from vitladder.compose import compose_config
+from vitladder.compute.plan import plan
+from vitladder.compute.profile import MachineProfile, this_machine
+from vitladder.errors import UserError
 from vitladder.train.candidates import Choice, attention_steps
 
 NAIVE = Choice("naive", "fp32", False, None, 2)
@@ -69,11 +78,16 @@ def test_csv_names_every_part_of_a_choice_and_leaves_unknown_empty() -> None:
     assert [point["tokens"] for point in points] == ["65", "197", "1025"]
 
 
+def test_a_model_may_be_larger_than_the_budget_of_a_run() -> None:
+    config = benchable(compose_config(["model=ti4", "data.batch_size=32", "compute.flops=1"]))
+    assert plan(config, DATA).flops_per_image > 1e9
+
+
 def test_tables_and_figures_are_files_in_a_folder_named_by_the_shape() -> None:
     config = benchable(compose_config(["model=ti4", "data.batch_size=32"]))
     folder = report_folder(config)
     assert folder == Path("outputs/bench/192x12-patch4-32px-batch32")
-    written = write_report(LADDER, POINTS, folder)
+    written = write_report(LADDER, POINTS, figures(LADDER, POINTS), folder)
     assert [file.name for file in written] == [
         *["ladder.csv", "attention.csv"],
         *["ladder.svg", "attention_time.svg", "attention_memory.svg"],
@@ -140,3 +154,27 @@ def test_a_flag_takes_no_settings(command: str) -> None:
     )
     assert done.returncode == 2
     assert "model.width=8" in done.stderr
+
+
+def test_a_first_rung_that_fails_leaves_a_figure_without_ratios() -> None:
+    broken = replace(LADDER.rows[0], images_per_s=[], left_out="no room", ratio_first=None)
+    rest = [replace(row, ratio_first=None, ratio_before=None) for row in LADDER.rows[1:]]
+    ladder = replace(LADDER, rows=[broken, *rest])
+    written = write_report(ladder, POINTS, figures(ladder, POINTS), Path("failed"))
+    assert "0.00x" not in Path("failed/ladder.svg").read_text()
+    assert all(file.stat().st_size > 0 for file in written)
+
+
+def test_a_ladder_without_any_rung_is_said_in_one_line() -> None:
+    rows = [replace(row, images_per_s=[], ratio_first=None) for row in LADDER.rows]
+    with pytest.raises(UserError, match="no rung of the ladder could be measured"):
+        figures(replace(LADDER, rows=rows), POINTS)
+
+
+def test_the_roofline_is_drawn_where_the_machine_was_measured() -> None:
+    config = benchable(compose_config(["model=ti4", "data.batch_size=32", "threads=1"]))
+    assert roofline_figure(config) == {}
+    keep(MachineProfile(this_machine(), {"fp32": {1: 1e11}}, {1: 2e10}))
+    [(name, (_, draw))] = roofline_figure(config).items()
+    assert name == "roofline"
+    assert draw().axes

@@ -6,15 +6,13 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from vitladder.compute.flops import attention_flops, forward_flops
-from vitladder.compute.plan import load_kernel, resolve
+from vitladder.compute.plan import plan, resolve
 from vitladder.compute.profile import this_machine
-from vitladder.compute.shape import shape_of
-from vitladder.config import Config, DataShape
+from vitladder.config import ComputeConfig, Config, DataShape
 from vitladder.train import candidates
 from vitladder.train.candidates import Choice, Here, Step
 from vitladder.train.model import check_plugins
@@ -87,7 +85,8 @@ def benchable(config: Config) -> Config:
     device = pick_device(resolved.parallel.device)
     check_plugins(resolved, device.type, DTYPE[resolved.precision.name])
     check_optimizer(resolved)
-    return resolved
+    # Of any length: a budget for training may be less than one step of this model.
+    return replace(resolved, compute=ComputeConfig(flops=None, images=None, steps=1))
 
 
 def measure_ladder(
@@ -125,15 +124,9 @@ def measure_ladder(
             measured.images_per_s.clear()
         print(f"measuring all {len(race.measured)} in turn", file=sys.stderr, flush=True)
         _final_rounds(race, until, seconds)
-        flops = _flops_per_image(config)
+        flops = plan(config, DATA).flops_per_image
         rows = [_row(rung, climbed, race, flops, device) for rung in climbed.rungs]
     return Ladder(_title(config, device), flops, config.data.batch_size, rows)
-
-
-def _flops_per_image(config: Config) -> int:
-    """Return the training FLOPs of an image; there is no budget that a plan would need."""
-    shape = shape_of(config.model)
-    return forward_flops(shape, attention_flops(shape, load_kernel(config))).training
 
 
 def _final_rounds(race: Race, until: float, seconds: float) -> None:

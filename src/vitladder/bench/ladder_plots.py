@@ -50,7 +50,7 @@ def attention_memory(points: Sequence[Point]) -> Figure:
 
 def _ratio(axes: Axes, place: int, row: Row, furthest: float) -> None:
     axes.annotate(
-        f"{row.ratio_first:.2f}x",
+        "" if row.ratio_first is None else f"{row.ratio_first:.2f}x",
         (max(row.images_per_s) + 0.015 * furthest, place),
         va="center",
         color=INK if row.carried else MUTED,

@@ -22,6 +22,7 @@ from vitladder.compute.forecast import step_parts
 from vitladder.compute.machine import ELEMENT_SIZES, machine_of
 from vitladder.compute.profile import is_measured
 from vitladder.config import Config
+from vitladder.errors import UserError
 from vitladder.report.roofline import roofline_plot
 from vitladder.report.style import RC
 from vitladder.report.svg import to_svg
@@ -62,16 +63,18 @@ def write_report(
     """Write the CSV files and figures; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"ladder.csv": ladder_csv(ladder), "attention.csv": attention_csv(points)}
-    for name, (description, draw) in drawn.items():
-        with matplotlib.rc_context(RC):
-            texts[f"{name}.svg"] = to_svg(draw(), name, description)
     for name, text in texts.items():
         write_text(folder / name, text)
-    return [folder / name for name in texts]
+    for name, (description, draw) in drawn.items():
+        with matplotlib.rc_context(RC):
+            write_text(folder / f"{name}.svg", to_svg(draw(), name, description))
+    return [folder / name for name in [*texts, *(f"{name}.svg" for name in drawn)]]
 
 
 def figures(ladder: Ladder, points: Sequence[Point]) -> Figures:
     """Return each figure's file name, what it shows, and how it is drawn."""
+    if not any(row.median for row in ladder.rows):
+        raise UserError("no rung of the ladder could be measured; the table says why")
     return {
         "ladder": ("Images a second of every rung", lambda: ladder_figure(ladder)),
         "attention_time": ("Attention's time over tokens", lambda: attention_time(points)),
