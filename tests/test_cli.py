@@ -145,11 +145,43 @@ def test_the_plan_for_a_machine_elsewhere_says_what_fits_and_what_it_costs(comma
     large = ["model=b16", "model.image_size=224", "data.batch_size=2048", "compute.flops=1e17"]
     done = run(command, "plan", *large, "hardware=l4", "price=2")
     assert done.returncode == 0, done.stderr
-    for words in ("1 run on l4", "kWh", "at the given price", "assumed from data sheets"):
+    for words in ("1 run on l4", "kWh", "at the given price", "assumed, not measured"):
         assert words in done.stdout
     assert "does not fit: it needs" in done.stdout
     assert "these do: " in done.stdout
     assert "parallel.micro_batch=" in done.stdout
+
+
+def test_a_plan_may_compare_machines_and_ways_to_train(command: str) -> None:
+    done = run(command, "plan", "-m", "hardware=h100,t4", "compute.flops=1e13", "price=1,2")
+    assert "4 runs on 2 machines" in done.stdout
+    ways = run(command, "plan", "-m", "compile=false,true", "compute.flops=1e10", "--json")
+    first, second = json.loads(ways.stdout)["runs"]
+    assert first["run_key"] == second["run_key"]
+    assert second["why_no_time"] == "the steps of compiled models are not measured"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["plan", "parallel.device=cuda"], "parallel.device=cuda is not there; hardware=NAME"),
+        (["bench", "attention=linear"], "bench: the ladder itself varies attention"),
+        (["bench", "tune=true"], "bench: the ladder itself varies tune"),
+    ],
+)
+def test_what_cannot_be_planned_or_measured_is_said(
+    command: str, arguments: list[str], said: str
+) -> None:
+    done = run(command, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_runs_that_differ_in_nothing_that_counts_are_trained_once(command: str) -> None:
+    done = run(command, "train", "-m", "threads=1,2", "compute.steps=2", "logger=csv")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 runs differ from another in what changes no result" in done.stderr
 
 
 def test_a_run_trains_where_it_is(command: str) -> None:

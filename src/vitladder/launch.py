@@ -63,15 +63,14 @@ def show_plan(arguments: Sequence[str]) -> int:
     multirun, overrides = _split([a for a in arguments if a != "--json"], "plan")
     if multirun and not lists_its_runs(overrides):
         raise UserError("plan: a sweeper that searches chooses its runs while it trains them")
-    runs = planned(_jobs("plan", overrides, multirun))
-    machine, price = machine_of(runs[0].config), runs[0].config.price
+    runs = _different(_jobs("plan", overrides, multirun))
     costs = [_cost(run) for run in runs]
-    total = totals(costs, machine, price)
+    total = totals(costs)
     if as_json:
         print(json.dumps(plan_data(costs, total), indent=1, allow_nan=False))
         return 0
     console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(plan_table(costs, total, machine))
+    console.print(plan_table(costs, total))
     for line in shortages(costs):
         print(line)
     return 0
@@ -81,16 +80,32 @@ def _cost(run: Planned) -> PlannedCost:
     cost, machine = plan(run.config, run.data), machine_of(run.config)
     needed = forecast(run.config, run.data, cost, machine)
     ways = [] if needed.fits else ways_out(run.config, run.data, cost, machine)
-    return PlannedCost(run, cost, needed, ways)
+    return PlannedCost(run, machine, cost, needed, ways)
 
 
 def planned(jobs: Sequence[Sequence[str]]) -> list[Planned]:
-    """Return every different run, resolved; the same run twice is one."""
+    """Return every different run, resolved; the same run twice is one, which is said."""
     runs: dict[Path, Planned] = {}
+    each = _different(jobs)
+    for run in each:
+        runs.setdefault(run.place.folder, run)
+    if len(runs) < len(each):
+        print(
+            f"vitladder: {len(each) - len(runs)} of {len(each)} runs differ from another in what "
+            f"changes no result (as compile, threads, parallel do) and are not trained again",
+            file=sys.stderr,
+        )
+    return list(runs.values())
+
+
+def _different(jobs: Sequence[Sequence[str]]) -> list[Planned]:
+    """Return the runs, resolved, without those whose config is another's in all."""
+    runs: dict[str, Planned] = {}
     for job, composed in zip(jobs, compose_study(jobs), strict=True):
         config, data = resolved(composed)
-        run = Planned(job, config, data, place_of(config))
-        runs.setdefault(run.place.folder, run)
+        key = json.dumps(asdict(config), sort_keys=True)
+        if key not in runs:
+            runs[key] = Planned(job, config, data, place_of(config))
     return list(runs.values())
 
 

@@ -24,6 +24,7 @@ class PlannedCost:
     """One run of a plan: what it is, what it does, what it needs, and what would make it fit."""
 
     run: Planned
+    machine: Machine
     plan: Plan
     forecast: Forecast
     ways_out: Sequence[WayOut]
@@ -39,18 +40,30 @@ class Totals:
     money: float | None
 
 
-def totals(costs: Sequence[PlannedCost], machine: Machine, price: float | None) -> Totals:
-    """Return the sums; energy is the device's board power for all of the time."""
-    parts = [cost.forecast.seconds for cost in costs]
-    known = [part for part in parts if part is not None]
-    seconds = sum(known) if len(known) == len(parts) else None
-    hours, watts = None if seconds is None else seconds / 3600, machine.watts
+def totals(costs: Sequence[PlannedCost]) -> Totals:
+    """Return the sums; energy is each device's board power for all of its time."""
+    hours = [_times(cost.forecast.seconds, 1 / 3600) for cost in costs]
+    watts = [cost.machine.watts for cost in costs]
+    prices = [cost.run.config.price for cost in costs]
+    kilowatt_hours = [
+        _times(_times(hour, watt), 1 / 1000) for hour, watt in zip(hours, watts, strict=True)
+    ]
     return Totals(
         flops=sum(cost.plan.flops for cost in costs),
-        seconds=seconds,
-        energy_kwh=None if hours is None or watts is None else hours * watts / 1000,
-        money=None if hours is None or price is None else hours * price,
+        seconds=_sum([cost.forecast.seconds for cost in costs]),
+        energy_kwh=_sum(kilowatt_hours),
+        money=_sum([_times(hour, price) for hour, price in zip(hours, prices, strict=True)]),
     )
+
+
+def _times(left: float | None, right: float | None) -> float | None:
+    return None if left is None or right is None else left * right
+
+
+def _sum(parts: Sequence[float | None]) -> float | None:
+    """Return the sum, or None where a part is not known."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def plan_data(costs: Sequence[PlannedCost], total: Totals) -> dict[str, Any]:
@@ -68,22 +81,26 @@ def plan_data(costs: Sequence[PlannedCost], total: Totals) -> dict[str, Any]:
     return {"runs": runs, "total": asdict(total)}
 
 
-def plan_table(costs: Sequence[PlannedCost], total: Totals, machine: Machine) -> Table:
-    """Return the runs as a table."""
+def plan_table(costs: Sequence[PlannedCost], total: Totals) -> Table:
+    """Return the runs as a table, with a column for the machine where there are several."""
+    machines = list(dict.fromkeys(cost.machine.name for cost in costs))
+    where = machines[0] if len(machines) == 1 else f"{len(machines)} machines"
     table = Table(
-        title=f"{len(costs)} run{'s' * (len(costs) > 1)} on {machine.name}: {_totals(total)}",
-        caption=_notes(machine, total),
+        title=f"{len(costs)} run{'s' * (len(costs) > 1)} on {where}: {_totals(total)}",
+        caption=_notes(costs),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE,
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    names = "run shape N FLOPs/image C steps D epochs tokens micro-batch memory time MFU"
+    names = "run shape N C/image C steps D epochs tokens micro-batch memory sent time MFU"
     for name in names.split():
         table.add_column(name, justify="left" if name == "run" else "right", no_wrap=True)
+    if len(machines) > 1:
+        table.add_column("machine")
     for cost in costs:
-        table.add_row(*_cells(cost))
+        table.add_row(*_cells(cost), *([cost.machine.name] if len(machines) > 1 else []))
     return table
 
 
@@ -129,6 +146,7 @@ def _cells(cost: PlannedCost) -> list[str]:
         f"{plan.tokens:.2g}",
         f"{needed.micro_batch}",
         memory if needed.fits else f"{memory} !",
+        _bytes(needed.communication_bytes) if needed.communication_bytes else "0",
         "?" if needed.seconds is None else _time(needed.seconds),
         "?" if needed.mfu is None else f"{100 * needed.mfu:.1f}%",
     ]
@@ -145,15 +163,21 @@ def _totals(total: Totals) -> str:
     return ", ".join(said)
 
 
-def _notes(machine: Machine, total: Totals) -> str:
-    if machine.assumed:
-        return (
-            "time and MFU are assumed from data sheets: products at 0.7 of the roof, traffic at "
-            "0.8 of the bandwidth; nothing was measured on this device"
+def _notes(costs: Sequence[PlannedCost]) -> str:
+    notes = ["memory is of tensors on the device, sent is bytes from it in a step"]
+    known = [cost.forecast for cost in costs if cost.forecast.seconds is not None]
+    if any(not foreseen.assumed for foreseen in known):
+        notes.append("time is from the steps that `vitladder bench --machine` measured")
+    if any(foreseen.assumed for foreseen in known):
+        notes.append(
+            "time and MFU of listed devices are assumed, not measured: products at 0.7 of the "
+            "data sheet's roof, traffic at 0.8 of its bandwidth"
         )
-    if total.seconds is None:
-        return "time is not known: `vitladder bench --machine` measures what steps cost here"
-    return "memory is of tensors; time is from the steps that `vitladder bench --machine` measured"
+    reasons = dict.fromkeys(cost.forecast.why_no_time for cost in costs)
+    notes += [f"no time: {reason}" for reason in reasons if reason]
+    if any(cost.run.config.tune for cost in costs):
+        notes.append("tune=true: memory and time are of the run as it is asked, before tuning")
+    return "; ".join(notes)
 
 
 def _bytes(count: int) -> str:

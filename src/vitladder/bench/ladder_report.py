@@ -40,6 +40,7 @@ def bench_ladder(overrides: Sequence[str]) -> None:
     """Measure the model of the overrides, print the table, and the paths of what is written."""
     given = {override.partition("=")[0] for override in overrides}
     asked = [f"{key}={value}" for key, value in DEFAULTS.items() if key not in given]
+    _check_is_not_climbed(given)
     check_is_one_run(overrides, "bench")
     config = benchable(compose_config([*asked, *overrides]))
     began = time.monotonic()
@@ -55,6 +56,14 @@ def bench_ladder(overrides: Sequence[str]) -> None:
     drawn = figures(ladder, points) | roofline_figure(config)
     for file in write_report(ladder, points, drawn, report_folder(config)):
         print(file)
+
+
+def _check_is_not_climbed(given: set[str]) -> None:
+    """Raise UserError for what the ladder itself varies."""
+    climbed = {"attention", "precision", "compile", "tune", "parallel.micro_batch"}
+    taken = sorted(key for key in given if key.split(".")[0] in climbed or key in climbed)
+    if taken:
+        raise UserError(f"bench: the ladder itself varies {taken[0]}; leave it out")
 
 
 def write_report(

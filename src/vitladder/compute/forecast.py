@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from vitladder.compute.activations import FORMATS, Layer
+from vitladder.compute.communication import data_parallel_bytes
 from vitladder.compute.duration import Ideal, forward_ideal, training_ideal, update_ideal
 from vitladder.compute.machine import ELEMENT_SIZES, Machine
 from vitladder.compute.memory import Batches, peak
@@ -24,7 +25,8 @@ class Forecast:
 
     `peak_memory_bytes` is of tensors on the device, `seconds` of the whole run with its held-out
     passes, `mfu` against the machine's dense peak; `assumed` says that the machine's costs were
-    not measured. One device sends nothing: `communication_bytes` is 0.
+    not measured, `why_no_time` why there is no time. `communication_bytes` is what a device sends
+    in a step.
     """
 
     machine: str
@@ -36,6 +38,7 @@ class Forecast:
     seconds: float | None
     mfu: float | None
     communication_bytes: int
+    why_no_time: str | None = None
 
     @property
     def fits(self) -> bool:
@@ -48,7 +51,8 @@ class Forecast:
 def forecast(config: Config, data: DataShape, plan: Plan, machine: Machine) -> Forecast:
     """Return what the planned run will need on the machine."""
     shape = shape_of(config.model)
-    step, run = _seconds(config, data, plan, machine)
+    unknown = _why_no_time(config, machine)
+    step, run = (None, None) if unknown else _seconds(config, data, plan, machine)
     top = machine.peaks.get(config.precision.name)
     rate = None if step is None else config.data.batch_size * plan.flops_per_image / step
     return Forecast(
@@ -60,7 +64,8 @@ def forecast(config: Config, data: DataShape, plan: Plan, machine: Machine) -> F
         step_seconds=step,
         seconds=run,
         mfu=None if rate is None or top is None else rate / top,
-        communication_bytes=0,
+        communication_bytes=round(data_parallel_bytes(plan.n_params, _devices(config))),
+        why_no_time=unknown,
     )
 
 
@@ -76,15 +81,27 @@ def _peak(config: Config, data: DataShape, shape: Shape) -> int | None:
     return peak(layer, count, config.optim.name, batches)
 
 
-def _seconds(
-    config: Config, data: DataShape, plan: Plan, machine: Machine
-) -> tuple[float | None, float | None]:
-    """Return the seconds of a step and of the run, or None where the machine is not known."""
+def _why_no_time(config: Config, machine: Machine) -> str | None:
+    """Return what is missing for a prediction of time, or None."""
+    if config.compile:
+        return "the steps of compiled models are not measured"
+    if machine.costs is None:
+        return machine.why_no_costs
+    needed = {part.element_size for part in step_parts(config, batch=1)}
+    missing = [
+        name for name, size in ELEMENT_SIZES.items() if size in needed - machine.roofs().keys()
+    ]
+    if missing:
+        return f"{machine.name} has no known peak in {' and '.join(missing)}"
+    return None
+
+
+def _seconds(config: Config, data: DataShape, plan: Plan, machine: Machine) -> tuple[float, float]:
+    """Return the seconds of a step and of the run on a machine whose costs are known."""
     roofs, costs = machine.roofs(), machine.costs
+    assert costs is not None  # noqa: S101  # for the type checker
     micro = _micro_batch(config)
     parts = step_parts(config, micro)
-    if costs is None or not {part.element_size for part in parts} <= roofs.keys():
-        return None, None
     depth, batch = config.model.depth, config.data.batch_size
     work = training_ideal(parts, depth, roofs)
     if config.parallel.remat == "block":
@@ -114,6 +131,10 @@ def step_parts(config: Config, batch: int) -> tuple[Part, ...]:
         position_params=position_params(config, shape),
         rotates=type(encoding).rotate is not PositionEncoding.rotate,
     )
+
+
+def _devices(config: Config) -> int:
+    return config.parallel.devices * config.parallel.nodes
 
 
 def _micro_batch(config: Config) -> int:

@@ -89,8 +89,16 @@ def read_profile() -> MachineProfile | None:
 
 
 def _own_profile(machine: str) -> MachineProfile | None:
-    profile = read_profile()
+    file = profile_file()
+    profile = _read_once(file, file.stat().st_mtime_ns) if file.is_file() else None
     return profile if profile is not None and profile.machine == machine else None
+
+
+@cache
+def _read_once(file: Path, changed: int) -> MachineProfile | None:
+    """Read a profile once for as long as it does not change: a plan asks for every run."""
+    del file, changed
+    return read_profile()
 
 
 def _by_threads(measured: dict[str, Any]) -> dict[int, float]:

@@ -11,6 +11,7 @@ from vitladder.compute.machine import ELEMENT_SIZES, Machine
 from vitladder.compute.plan import Plan, load_encoding, load_kernel
 from vitladder.compute.shape import attention_shape, shape_of
 from vitladder.config import Config, DataShape
+from vitladder.errors import UserError
 from vitladder.extend import registry
 from vitladder.extend.attention import AttentionKernel, AttentionShape, AttentionSpec
 from vitladder.extend.position import PositionEncoding
@@ -89,14 +90,22 @@ def _leaner_kernels(config: Config, device: str) -> list[str]:
     call = replace(attention_shape(shape, batch=1), bias=biased, bias_grad=spec.bias_grad)
     element = ELEMENT_SIZES[config.precision.name]
     most = _needs(load_kernel(config), call, element)
-    kernels = {name: registry.load("attention", name) for name in registry.discover("attention")}
     return [
         name
-        for name, kernel in kernels.items()
-        if _is_softmax_over_all(kernel)
+        for name in registry.discover("attention")
+        if (kernel := _loaded(name)) is not None
+        and _is_softmax_over_all(kernel)
         and kernel.supports(spec) is None
         and _needs(kernel, call, element) < most
     ]
+
+
+def _loaded(name: str) -> AttentionKernel | None:
+    """Return a kernel with its defaults; one that cannot be loaded is no way out of anything."""
+    try:
+        return registry.load("attention", name)
+    except UserError:
+        return None
 
 
 def _is_softmax_over_all(kernel: AttentionKernel) -> bool:

@@ -84,6 +84,9 @@ def _settings(record: Record) -> dict[str, Any]:
         for key, value in _flat(record.config)
         if not _varies(key) and (value or key not in WHERE_TRUE)
     }
+    if config.get("tune"):
+        # What such a run asks for is not what it was trained in.
+        config["precision.name"] = record.environment.get("precision")
     return config | _sharing(record) | {DATA: record.environment.get("data")}
 
 

@@ -25,6 +25,8 @@ def read_durations(records: Sequence[Record]) -> list[Duration]:
     """The times of the complete runs on machines whose costs had been measured."""
     found = []
     for record in records:
+        if record.forecast.get("assumed"):
+            continue
         predicted = positive(record.forecast.get("seconds"))
         measured = positive(record.times.get("seconds"))
         if record.status == "complete" and predicted is not None and measured is not None:

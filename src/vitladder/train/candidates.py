@@ -97,7 +97,7 @@ def interchangeable(config: Config) -> list[str]:
     if not sees_everything(config):
         return [own]
     others = (name for name in registry.discover("attention") if name != own)
-    return [own, *(name for name in others if sees_everything(_with_kernel(config, name)))]
+    return [own, *(name for name in others if _may_stand_in(config, name))]
 
 
 def attention_steps(best: Choice, here: Here) -> list[Step]:
@@ -152,6 +152,14 @@ def thread_steps(best: Choice, here: Here) -> list[Step]:
     if not others:
         return [Step("threads", None, f"threads={best.threads} is all that may be used")]
     return [Step("threads", replace(best, threads=count)) for count in others]
+
+
+def _may_stand_in(config: Config, name: str) -> bool:
+    """Whether a kernel sees all keys; of one that cannot be loaded, `serving` says why."""
+    try:
+        return sees_everything(_with_kernel(config, name))
+    except UserError:
+        return True
 
 
 def _with_kernel(config: Config, name: str) -> Config:

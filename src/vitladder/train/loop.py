@@ -53,7 +53,7 @@ def train(job: Job) -> Record:
     """
     folder = job.place.folder
     began = time.monotonic()
-    with _log_file(folder / "train.log"):
+    with _log_file(folder / "train.log"), _own_threads():
         known = _unfinished(job)
         try:
             tuned = _tuned(job, known) if job.config.tune else None
@@ -163,6 +163,16 @@ def _told(tuned: Tuned | None) -> dict[str, Any]:
 
 def _times(start: str, seconds: float) -> dict[str, Any]:
     return {"start": start, "end": record.now(), "seconds": round(seconds, 3)}
+
+
+@contextmanager
+def _own_threads() -> Iterator[None]:
+    """Leave the number of threads to the next run of this process as it was."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

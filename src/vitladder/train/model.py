@@ -50,6 +50,8 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         In place, since a wrapper would change the names in the state dict. A block that would
         silently run uncompiled, because its code was made too often, is an error instead.
         """
+        # The code of runs before this one in the process counts against the limit.
+        torch._dynamo.reset()
         settings = torch._dynamo.config
         settings.recompile_limit = max(settings.recompile_limit, 4 * len(self.blocks))
         settings.fail_on_recompile_limit_hit = True

@@ -39,11 +39,13 @@ def climb(
     *,
     seconds: float,
     refuse: Callable[[Choice, Choice], str | None] = lambda choice, best: None,
+    beaten: Callable[[Choice], None] = lambda choice: None,
 ) -> Climb:
     """Try the stages one after the other; the race has the measures.
 
     Within a stage all choices are measured in turn with the fastest before it, in windows of
-    `seconds`; the fastest is carried on. `refuse` says why not to try a choice, given the fastest.
+    `seconds`; the fastest is carried on. `refuse` says why not to try a choice, given the fastest;
+    `beaten` is told of every choice that is tried no more.
     """
     rungs = [Rung(start, None)]
     if start.choice is None:
@@ -60,7 +62,10 @@ def climb(
         if choices:
             race.enter(choices)
             race.run([best, *choices], rounds=ROUNDS, seconds=seconds)
-            best = _fastest(race, best, choices)
+            before, best = best, _fastest(race, best, choices)
+            for choice in (before, *choices):
+                if choice != best:
+                    beaten(choice)
     return Climb(rungs, best)
 
 

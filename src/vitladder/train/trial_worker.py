@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -112,7 +113,8 @@ def main() -> None:
 def _die_first() -> None:
     """Let Linux end this process, and no other, where a way of training needs too much memory."""
     score = Path("/proc/self/oom_score_adj")
-    if score.exists():
+    # A container may not let it; the process is then as likely to end as any other.
+    with suppress(OSError):
         score.write_text("1000", encoding="ascii")
 
 

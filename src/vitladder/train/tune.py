@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from vitladder.config import Config
+from vitladder.errors import UserError
 from vitladder.runs.atomic import write_text
 from vitladder.train import candidates
 from vitladder.train.candidates import Choice, Here, Step
@@ -92,6 +93,9 @@ def _known_or_measured(
         if known and not (can_compile and _would_compile_now(known, images)):
             return known
         measured = _measure(config, own, images, device)
+        if not any(candidate.images_per_s for candidate in measured):
+            failures = "; ".join(f"{one.choice}: {one.failed}" for one in measured)
+            raise UserError(f"tune=true: no way of training this run could be measured: {failures}")
         keep_measures(file, config, measured, device)
     return measured
 
@@ -111,7 +115,17 @@ def _measure(config: Config, own: Choice, images: int, device: torch.device) -> 
                 return "compilation takes longer than it saves"
             return None
 
-        climb(race, Step("asked", own), here, STAGES, seconds=WINDOW_SECONDS, refuse=refuse)
+        start = Step("asked", own)
+        # A process that waits holds its memory: those that lost end at once.
+        climb(
+            race,
+            start,
+            here,
+            STAGES,
+            seconds=WINDOW_SECONDS,
+            refuse=refuse,
+            beaten=race.leave,
+        )
     done = [Candidate(c, m.fastest, m.startup_seconds) for c, m in race.measured.items()]
     return done + [Candidate(c, None, None, why) for c, why in race.failed.items()]
 

@@ -1,0 +1,47 @@
+"""Predicted against measured time: of complete runs on measured machines only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vitladder.report.duration_plot import (
+    Duration,
+    duration_plot,
+    median_error,
+    read_durations,
+)
+from vitladder.runs.record import Record, Results
+
+
+def record(status: str = "complete", **forecast: Any) -> Record:
+    return Record(
+        run_key="a",
+        study="s",
+        status=status,
+        config={},
+        plan={},
+        results=Results(),
+        environment={},
+        times={"seconds": 10.0},
+        command="",
+        forecast=forecast,
+    )
+
+
+def test_runs_without_a_measured_prediction_are_left_out() -> None:
+    records = [
+        record(seconds=11.0),
+        record(seconds=9.0, assumed=True),
+        record(seconds=None),
+        record(),
+        record(status="interrupted", seconds=9.0),
+    ]
+    assert read_durations(records) == [Duration(predicted=11.0, measured=10.0)]
+
+
+def test_the_error_is_the_median_of_the_relative_ones() -> None:
+    runs = [Duration(11, 10), Duration(8, 10), Duration(30, 10)]
+    assert median_error(runs) == pytest.approx(0.2)
+    assert duration_plot(runs).axes
