@@ -34,6 +34,11 @@ class Point:
     memory_bytes: int
 
     @property
+    def fastest(self) -> float:
+        """The fastest call of all rounds: other work on the machine can only slow one down."""
+        return min(self.milliseconds)
+
+    @property
     def median(self) -> float:
         """The median over rounds."""
         return statistics.median(self.milliseconds)
@@ -74,10 +79,10 @@ def attention_csv(points: Sequence[Point]) -> str:
     """Return one line for each point."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = ["kernel", "precision", "tokens", "milliseconds", "lowest", "highest"]
+    columns = ["kernel", "precision", "tokens", "fastest_ms", "median_ms", "slowest_ms"]
     writer.writerow([*columns, "memory_bytes"])
     for point in points:
-        spread = (point.median, min(point.milliseconds), max(point.milliseconds))
+        spread = (point.fastest, point.median, max(point.milliseconds))
         writer.writerow([point.kernel, point.precision, point.tokens, *spread, point.memory_bytes])
     return out.getvalue()
 
@@ -117,7 +122,7 @@ def _serving(
 
 
 def _milliseconds(call: _Call, device: torch.device) -> float:
-    """Return the fastest call of a window: other work on the machine can only slow one down."""
+    """Return the fastest call of a window."""
     end, fastest = time.perf_counter() + WINDOW_SECONDS, float("inf")
     while fastest == float("inf") or time.perf_counter() < end:
         began = time.perf_counter()

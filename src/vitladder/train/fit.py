@@ -31,7 +31,12 @@ from vitladder.train.watch import Diverged, Outlets, Watch
 
 log = logging.getLogger(__name__)
 
-_TALKATIVE = ("pytorch_lightning", "lightning_fabric", "torch.utils.cpp_extension")
+# What is said below these levels is of no use to who trains; torch warns that there is no CUDA.
+_LEAST_LEVEL = {
+    "pytorch_lightning": logging.WARNING,
+    "lightning_fabric": logging.WARNING,
+    "torch.utils.cpp_extension": logging.ERROR,
+}
 
 
 @dataclass(frozen=True)
@@ -157,10 +162,10 @@ def _trainer(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the advice of Lightning and torch.compile about their own code off the screen."""
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    loggers = [logging.getLogger(name) for name in _LEAST_LEVEL]
     before = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.WARNING)
+        logger.setLevel(_LEAST_LEVEL[logger.name])
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
