@@ -18,11 +18,9 @@ DATA = DataShape(train_images=10, val_images=10, image_size=8, channels=1, class
 @pytest.mark.slow
 def test_more_shapes_than_torch_would_compile_for_one_code(monkeypatch: pytest.MonkeyPatch) -> None:
     # Without making machine code, which takes seconds for each shape.
-    compile_block = torch.nn.Module.compile
+    compiler = torch.compile
     monkeypatch.setattr(
-        torch.nn.Module,
-        "compile",
-        lambda block, **options: compile_block(block, backend="eager", **options),
+        torch, "compile", lambda code, **options: compiler(code, backend="eager", **options)
     )
     for width in range(8, 8 * 11, 8):
         config = resolve(compose_config([f"model.width={width}", "model.depth=1"]), DATA)

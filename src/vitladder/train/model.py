@@ -5,6 +5,7 @@ State-dict keys stay timm's, so its checkpoints load.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         self.encoding = encoding
         self.heads = shape.heads
         self.position_names = []
+        self._compiled: Callable[..., Tensor] | None = None
         for name, table in encoding.parameters(shape.tokens).items():
             if getattr(self, name, None) is not None:
                 raise UserError(f"a position encoding cannot own '{name}': the model has one")
@@ -45,18 +47,16 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
             block.attn.layer = number
 
     def compile_blocks(self) -> None:
-        """Let torch.compile make the blocks' code for training, once for all of them.
+        """Let torch.compile make the code of all blocks together, for training.
 
-        In place, since a wrapper would change the names in the state dict. A block that would
-        silently run uncompiled, because its code was made too often, is an error instead.
+        Together, since what lies between two products is not fused over the border of a block
+        that is compiled alone. Names in the state dict stay. Code that would silently run
+        uncompiled, because it was made too often, is an error instead.
         """
         # The code of runs before this one in the process counts against the limit.
         torch._dynamo.reset()
-        settings = torch._dynamo.config
-        settings.recompile_limit = max(settings.recompile_limit, 4 * len(self.blocks))
-        settings.fail_on_recompile_limit_hit = True
-        for block in self.blocks:
-            block.compile(dynamic=False)
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+        self._compiled = torch.compile(self._through_blocks, dynamic=False)
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return logits [B, classes] of images [B, channels, rows, columns].
@@ -93,12 +93,16 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         del patches
         tokens = self.norm_pre(self.pos_drop(self.encoding.embed(tokens, grid, **parameters)))
         places = self._places(grid, tokens, parameters)
+        if self.training and self._compiled is not None:
+            return self._compiled(tokens, places, kept)
+        # As written: the sizes of held-out batches would each be compiled anew.
+        return self._through_blocks(tokens, places, kept)
+
+    def _through_blocks(self, tokens: Tensor, places: Places, kept: Tensor | None) -> Tensor:
+        """Return the normalised tokens after all blocks."""
         for number, block in enumerate(self.blocks):
             own = None if kept is None else kept[2 * number : 2 * number + 2]
-            if not self.training:
-                # As written: other sizes of batches would each be compiled anew.
-                tokens = block.forward(tokens, places)
-            elif self.grad_checkpointing:
+            if self.training and self.grad_checkpointing:
                 tokens = checkpoint(block, tokens, places, own, use_reentrant=False)
             else:
                 tokens = block(tokens, places, own)
