@@ -71,9 +71,9 @@ def test_the_first_run_of_the_readme_trains(command: str) -> None:
 @pytest.mark.parametrize("line", MEASURING)
 def test_a_benchmark_of_the_readme_is_one_that_there_is(command: str, line: str) -> None:
     flags = [word for word in shlex.split(line) if word.startswith("--")]
-    assert flags
     usage = run(command, "vitladder bench --help").stdout
     assert all(flag in usage for flag in flags)
+    assert flags or "measure a model's training step" in usage
 
 
 @pytest.mark.parametrize("line", ALONE)
