@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vitladder.bench.machine import keep, with_costs
-from vitladder.bench.steps import SHAPES, STEPS, Measured, fit_costs
+from vitladder.bench.steps import SHAPES, Measured, fit_costs
 from vitladder.compose import compose_config
 from vitladder.compute.duration import StepCosts, training_ideal, update_ideal
 from vitladder.compute.forecast import step_parts
@@ -19,7 +19,7 @@ DIGITS = DataShape(train_images=1438, val_images=359, image_size=8, channels=1, 
 
 
 def exact(shape: str, costs: StepCosts) -> Measured:
-    config = resolve(compose_config([*shape.split(), f"compute.steps={STEPS}"]), DIGITS)
+    config = resolve(compose_config(shape.split()), DIGITS)
     parts = step_parts(config, config.data.batch_size)
     work = training_ideal(parts, config.model.depth, ROOFS) + update_ideal(parts, ROOFS)
     return Measured(config, costs.step + work.seconds(costs), costs.run)

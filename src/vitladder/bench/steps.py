@@ -27,17 +27,17 @@ from vitladder.config import Config
 # Digits as they are, and scaled to the sizes of photographs: 16 and 64 tokens.
 _SMALL = "model.patch=2 data.batch_size=64"
 _LARGE = "model.patch=4 model.image_size=32 model.channels=3"
+# Steps for most of a second each, since short ones are noisy.
 SHAPES = (
-    f"{_SMALL} model.width=8 model.depth=1",
-    f"{_SMALL} model.width=16 model.depth=2",
-    f"{_SMALL} model.width=32 model.depth=1",
-    f"{_SMALL} model.width=64 model.depth=2",
-    f"{_LARGE} model.width=24 model.depth=2 data.batch_size=64",
-    f"{_LARGE} model.width=64 model.depth=2 data.batch_size=16",
-    f"{_LARGE} model.width=128 model.depth=3 data.batch_size=8",
-    f"{_LARGE} model.width=192 model.depth=2 data.batch_size=8",
+    f"{_SMALL} model.width=8 model.depth=1 compute.steps=160",
+    f"{_SMALL} model.width=16 model.depth=2 compute.steps=100",
+    f"{_SMALL} model.width=32 model.depth=1 compute.steps=120",
+    f"{_SMALL} model.width=64 model.depth=2 compute.steps=40",
+    f"{_LARGE} model.width=24 model.depth=2 data.batch_size=64 compute.steps=24",
+    f"{_LARGE} model.width=64 model.depth=2 data.batch_size=16 compute.steps=24",
+    f"{_LARGE} model.width=128 model.depth=3 data.batch_size=8 compute.steps=16",
+    f"{_LARGE} model.width=192 model.depth=2 data.batch_size=8 compute.steps=16",
 )
-STEPS = 16
 # On a machine of many cores a few busy ones stand for all: each run takes most of a gigabyte.
 MOST_BESIDE = 8
 
@@ -81,7 +81,8 @@ def fit_costs(runs: Sequence[Measured], roofs: dict[int, Roofline]) -> StepCosts
     weights = 1 / np.array(steps)
     found, _ = nnls(np.array(rows) * weights[:, None], np.ones(len(steps)))
     step, operation, matmul, moved = (float(value) for value in found)
-    rest = float(np.median([run.rest for run in runs]))
+    # The first runs of a process load libraries, and its first steps prepare what others find.
+    rest = float(np.quantile([run.rest for run in runs], 0.25))
     return StepCosts(run=rest, step=step, operation=operation, matmul=matmul, moved=moved)
 
 
@@ -92,8 +93,8 @@ def _run(shape: str, precision: str, threads: int, outputs: Path) -> Measured:
     from vitladder.train.task import place_of, resolved
 
     settings = [*shape.split(), f"precision={precision}", f"threads={threads}"]
-    settings += [f"compute.steps={STEPS}", f"log_every={STEPS // 4}", "evaluations=1"]
-    config, data = resolved(compose_config([*settings, "logger=csv", f"outputs={outputs}"]))
+    settings += ["evaluations=1", "log_every=4", "logger=csv", f"outputs={outputs}"]
+    config, data = resolved(compose_config(settings))
     place = place_of(config)
     place.folder.mkdir(parents=True)
     began = time.perf_counter()
@@ -101,4 +102,4 @@ def _run(shape: str, precision: str, threads: int, outputs: Path) -> Measured:
         record = train(Job(config, data, place, replace(current(), multirun=True)))
     seconds = time.perf_counter() - began
     step = config.data.batch_size / (record.results.images_per_s or float("nan"))
-    return Measured(config, step, seconds - STEPS * step)
+    return Measured(config, step, seconds - record.results.steps * step)
