@@ -132,5 +132,6 @@ def _forward(layer: Layer, batches: Batches) -> int:
     own = layer.kernel.working_bytes(layer.call(batches.held_out), numbers.activation)
     # Beside the packed queries, keys and values: changed or scaled ones, and the output.
     attention = tokens * (shape.qkv_width + 4 * shape.width) * numbers.activation + own
-    stream = 2 * row * numbers.weight + row * numbers.activation
+    # The embedded tokens, a block's input and what attention made of it.
+    stream = 3 * row * numbers.weight + row * numbers.activation
     return stream + max(hidden, attention - row * numbers.weight)
