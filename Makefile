@@ -29,7 +29,7 @@ lint: .venv/installed-test
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 # Compiles the Triton kernels for GPUs that need not be here; prints registers, spills, memory.
 kernels: install

@@ -58,7 +58,7 @@ def saved(config: Config, batch: int) -> int:
 
 # torch says that its RMS norm is not fused for queries narrower than its weights.
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
-@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     attention=st.sampled_from(["naive", "sdpa", "window", "linear"]),
     position=st.sampled_from(["sincos2d", "learned", "rope_axial", "rope_mixed"]),

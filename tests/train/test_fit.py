@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Mapping
@@ -61,17 +62,21 @@ def train(run: tuple[Config, DataShape, Prepared], folder: Path, tracker: Tracke
     return fit(config, plan(config, shape), prepared, around)
 
 
+CHILDREN = multiprocessing.get_context("forkserver")
+CHILDREN.set_forkserver_preload(["vitladder.train.loop"])
+
+
 def train_in_a_child(
     run: tuple[Config, DataShape, Prepared], folder: Path, tracker: Tracker
 ) -> int:
-    """Train in a process of its own, which may be killed; return the signal that ended it."""
-    child = os.fork()
-    if child == 0:
-        try:
-            train(run, folder, tracker)
-        finally:
-            os._exit(1)  # whatever happened: two processes must not go on as one test
-    return os.WTERMSIG(os.waitpid(child, 0)[1])
+    """Train in a process of its own, which may be killed; return the signal that ended it.
+
+    It is no fork of the tests' process: torch refuses a backward in one where code was compiled.
+    """
+    child = CHILDREN.Process(target=train, args=(run, folder, tracker))
+    child.start()
+    child.join()
+    return -(child.exitcode or 0)
 
 
 def lasting(results: Results) -> Results:
