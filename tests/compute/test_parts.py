@@ -81,7 +81,7 @@ def traffic(config: Config, batch: int) -> tuple[Counter[str], Counter[str]]:
     return forward.bytes, backward.bytes
 
 
-@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     attention=st.sampled_from(["naive", "sdpa", "window", "linear", "flash"]),
     heads=st.sampled_from([(1, 1), (2, 1), (3, 3), (4, 2)]),
@@ -131,7 +131,7 @@ def test_the_products_flops_add_up_to_the_models(
     assert attend == batch * (flops.scores + flops.values + flops.features)
 
 
-@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     attention=st.sampled_from(["naive", "linear"]),
     heads=st.sampled_from([(1, 1), (2, 1), (4, 2)]),
