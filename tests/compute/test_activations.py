@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from vitladder.compose import compose_config
-from vitladder.compute.activations import FORMATS, Activations, Layer, activations
+from vitladder.compute.activations import Activations, Layer, activations
+from vitladder.compute.formats import FORMATS
 from vitladder.compute.plan import load_encoding, load_kernel, resolve
 from vitladder.compute.shape import shape_of
 from vitladder.config import Config, DataShape

@@ -169,6 +169,12 @@ def test_a_window_is_another_model_and_no_way_out() -> None:
     assert not named & {"attention=window", "attention=linear"}
 
 
+def test_a_run_with_a_window_keeps_it() -> None:
+    ways = found(*LARGE, "hardware=l4", "attention=window", "data.batch_size=4096")
+    assert ways
+    assert not any(o.startswith("attention=") for way in ways for o in way.overrides)
+
+
 def test_work_is_its_parts_times_their_costs() -> None:
     work = Ideal(operations=10, matmul=0.5, moved=0.25)
     assert work.seconds(COSTS) == pytest.approx(10 * 1e-5 + 1.0 + 0.75)

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 from torch.profiler import ProfilerActivity, profile
 
 from vitladder.compose import compose_config
-from vitladder.compute.activations import FORMATS, Layer
+from vitladder.compute.activations import Layer
+from vitladder.compute.formats import FORMATS
 from vitladder.compute.memory import Batches, optimizer_numbers, peak, state
 from vitladder.compute.parameters import parameters
 from vitladder.compute.plan import load_encoding, load_kernel, position_params, resolve

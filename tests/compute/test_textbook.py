@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from vitladder.compute.activations import FORMATS, Layer, block_activations
+from vitladder.compute.activations import Layer, block_activations
 from vitladder.compute.communication import Link, ring_all_reduce_seconds, tree_rounds
 from vitladder.compute.flops import attention_flops, forward_flops
+from vitladder.compute.formats import FORMATS
 from vitladder.compute.gemm import Gemm, convolution, low_rank_parameters
 from vitladder.compute.memory import state
 from vitladder.compute.parameters import parameters

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from vitladder.compose import compose_config
+from vitladder.compute.kernels import interchangeable
 from vitladder.compute.plan import resolve
 from vitladder.config import Config, DataShape
 from vitladder.train import candidates
-from vitladder.train.candidates import Choice, Here, Kernels, applied, asked, interchangeable
+from vitladder.train.candidates import Choice, Here, Kernels, applied, asked
 
 START = Choice("naive", "fp32", False, None, 2)
 DATA = DataShape(train_images=100, val_images=10, image_size=8, channels=1, classes=10)

@@ -19,7 +19,8 @@ from vitladder.bench.ladder_table import ladder_csv, ladder_table
 from vitladder.bench.machine import keep, measure_machine
 from vitladder.compose import check_is_one_run, compose_config
 from vitladder.compute.forecast import step_parts
-from vitladder.compute.machine import ELEMENT_SIZES, machine_of
+from vitladder.compute.formats import FORMATS
+from vitladder.compute.machine import machine_of
 from vitladder.compute.profile import is_measured
 from vitladder.config import Config
 from vitladder.errors import UserError
@@ -93,7 +94,7 @@ def figures(ladder: Ladder, points: Sequence[Point]) -> Figures:
 
 def roofline_figure(config: Config) -> Figures:
     """Return the roofline with the model's parts; nothing for a machine whose roof is unknown."""
-    roof = machine_of(config).roofs().get(ELEMENT_SIZES[config.precision.name])
+    roof = machine_of(config).roofs().get(FORMATS[config.precision.name].activation)
     if roof is None:
         return {}
     parts = step_parts(config, config.data.batch_size)

@@ -11,13 +11,13 @@ from dataclasses import asdict, replace
 import torch
 
 from vitladder.bench.steps import SHAPES, measure_costs
-from vitladder.compute.machine import ELEMENT_SIZES
+from vitladder.compute.formats import FORMATS
 from vitladder.compute.profile import MachineProfile, profile_file, this_machine
 from vitladder.compute.roofline import Roofline
 from vitladder.runs.atomic import write_text
 
 _SIZE = 2048
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES = {name: getattr(torch, form.dtype) for name, form in FORMATS.items()}
 # Three arrays of 256 MiB: STREAM asks for at least 4 times the caches, and these hold 32 MiB or so.
 _ARRAY_BYTES = 2**28
 
@@ -52,7 +52,7 @@ def with_costs(profile: MachineProfile, shapes: Sequence[str] = SHAPES) -> Machi
 
 def _roofs(profile: MachineProfile, threads: int) -> dict[int, Roofline]:
     return {
-        ELEMENT_SIZES[precision]: Roofline(peaks[threads], profile.bandwidth[threads])
+        FORMATS[precision].activation: Roofline(peaks[threads], profile.bandwidth[threads])
         for precision, peaks in profile.peaks.items()
     }
 

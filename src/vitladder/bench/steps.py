@@ -21,7 +21,6 @@ from scipy.optimize import nnls
 from vitladder.compute.duration import StepCosts, training_ideal, update_ideal
 from vitladder.compute.forecast import step_parts
 from vitladder.compute.roofline import Roofline
-from vitladder.compute.shape import shape_of
 from vitladder.config import Config
 
 # Digits as they are, and scaled to the sizes of photographs: 16 and 64 tokens.
@@ -71,11 +70,8 @@ def fit_costs(runs: Sequence[Measured], roofs: dict[int, Roofline]) -> StepCosts
     """Return the costs, none below 0, whose relative errors of steps have the least squares."""
     rows, steps = [], []
     for run in runs:
-        shape, parts = (
-            shape_of(run.config.model),
-            step_parts(run.config, run.config.data.batch_size),
-        )
-        ideal = training_ideal(parts, shape.depth, roofs) + update_ideal(parts, roofs)
+        parts = step_parts(run.config, run.config.data.batch_size)
+        ideal = training_ideal(parts, run.config.model.depth, roofs) + update_ideal(parts, roofs)
         rows.append([1.0, ideal.operations, ideal.matmul, ideal.moved])
         steps.append(run.step)
     weights = 1 / np.array(steps)

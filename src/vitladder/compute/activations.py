@@ -8,24 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from vitladder.compute.formats import Format
 from vitladder.compute.parameters import parameters
 from vitladder.compute.shape import Shape, attention_shape
 from vitladder.extend.attention import AttentionKernel, AttentionShape
 from vitladder.extend.position import PositionEncoding
-
-
-@dataclass(frozen=True)
-class Format:
-    """Bytes of a number between products (`activation`), and of a weight and the residual stream.
-
-    Where they differ, products take a copy of the weights in the narrower format (autocast).
-    """
-
-    activation: int
-    weight: int
-
-
-FORMATS = {"fp32": Format(activation=4, weight=4), "bf16": Format(activation=2, weight=4)}
 
 
 @dataclass(frozen=True)
@@ -83,46 +70,30 @@ class Layer:
     @property
     def changes(self) -> bool:
         """Whether a norm or the encoding makes new queries and keys of the packed ones."""
-        return self.shape.qk_norm or self._rotates
+        return self.shape.qk_norm or self.encoding.rotates
 
     @property
     def turns_inputs(self) -> bool:
         """Whether the encoding keeps the queries and keys that it is given."""
-        return self._rotates and self.encoding.keeps_inputs
+        return self.encoding.rotates and self.encoding.keeps_inputs
 
     @property
     def shares(self) -> bool:
         """Whether heads share keys and values, which are copied for them."""
         return self.shape.kv_heads != self.shape.heads
 
-    @property
-    def _rotates(self) -> bool:
-        return type(self.encoding).rotate is not PositionEncoding.rotate
-
-    @property
-    def has_bias(self) -> bool:
-        """Whether the encoding adds to the scores."""
-        return type(self.encoding).bias is not PositionEncoding.bias
-
-    @property
-    def learns(self) -> bool:
-        """Whether the encoding has learned parameters."""
-        return type(self.encoding).parameters is not PositionEncoding.parameters
-
     def call(self, batch: int) -> AttentionShape:
         """Return the sizes of one layer's attention call."""
-        bias = self.has_bias
-        shape = attention_shape(self.shape, batch)
-        return replace(shape, bias=bias, bias_grad=bias and self.learns)
+        bias, learns = self.encoding.biases, self.encoding.learns
+        return replace(attention_shape(self.shape, batch), bias=bias, bias_grad=bias and learns)
 
 
 def activations(layer: Layer, batch: int) -> Activations:
     """Return what a forward of `batch` images keeps for its backward, in bytes."""
     shape, numbers = layer.shape, layer.format
-    pixels = batch * shape.channels * shape.patch**2 * shape.tokens.grid[0] * shape.tokens.grid[1]
     copies = numbers.activation if layer.mixed else 0
     return Activations(
-        images=pixels * numbers.activation,
+        images=batch * shape.pixels * numbers.activation,
         block=block_activations(layer, batch),
         depth=shape.depth,
         bias=_bias(layer),
@@ -210,7 +181,7 @@ def _hidden_kept(shape: Shape) -> int:
 
 
 def _bias(layer: Layer) -> int:
-    if not layer.has_bias:
+    if not layer.encoding.biases:
         return 0
     return layer.shape.heads * layer.shape.tokens.seq**2 * layer.format.weight
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from vitladder.compute.activations import FORMATS, Layer
+from vitladder.compute.activations import Layer
 from vitladder.compute.communication import data_parallel_bytes
 from vitladder.compute.duration import Ideal, forward_ideal, training_ideal, update_ideal
-from vitladder.compute.machine import ELEMENT_SIZES, Machine
+from vitladder.compute.formats import FORMATS
+from vitladder.compute.machine import Machine
 from vitladder.compute.memory import Batches, peak
 from vitladder.compute.parameters import parameters
 from vitladder.compute.part import Part
 from vitladder.compute.parts import training_parts
-from vitladder.compute.plan import Plan, load_encoding, load_kernel, position_params
+from vitladder.compute.plan import Plan, load_encoding, load_kernel, position_params, validate_every
 from vitladder.compute.shape import Shape, shape_of
 from vitladder.config import Config, DataShape
-from vitladder.extend.position import PositionEncoding
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _why_no_time(config: Config, machine: Machine) -> str | None:
         return machine.why_no_costs
     needed = {part.element_size for part in step_parts(config, batch=1)}
     missing = [
-        name for name, size in ELEMENT_SIZES.items() if size in needed - machine.roofs().keys()
+        name for name, form in FORMATS.items() if form.activation in needed - machine.roofs().keys()
     ]
     if missing:
         return f"{machine.name} has no known peak in {' and '.join(missing)}"
@@ -110,8 +110,8 @@ def _seconds(config: Config, data: DataShape, plan: Plan, machine: Machine) -> t
     at_once = min(config.data.val_batch_size, data.val_images)
     forward = forward_ideal(step_parts(config, at_once), depth, roofs)
     held_out = _pieces(forward, data.val_images, at_once).seconds(costs)
-    every = max(1, plan.steps // config.evaluations)
-    return step, costs.run + plan.steps * step + ceil(plan.steps / every) * held_out
+    passes = ceil(plan.steps / validate_every(config, plan))
+    return step, costs.run + plan.steps * step + passes * held_out
 
 
 def _pieces(work: Ideal, images: int, at_once: int) -> Ideal:
@@ -122,14 +122,14 @@ def _pieces(work: Ideal, images: int, at_once: int) -> Ideal:
 
 def step_parts(config: Config, batch: int) -> tuple[Part, ...]:
     """Return the parts of a step of a resolved config on so many images."""
-    shape, encoding = shape_of(config.model), load_encoding(config)
+    shape = shape_of(config.model)
     return training_parts(
         shape,
         load_kernel(config),
         batch,
-        ELEMENT_SIZES[config.precision.name],
+        FORMATS[config.precision.name].activation,
         position_params=position_params(config, shape),
-        rotates=type(encoding).rotate is not PositionEncoding.rotate,
+        rotates=load_encoding(config).rotates,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitladder.compute.duration import ASSUMED, StepCosts
+from vitladder.compute.formats import FORMATS
 from vitladder.compute.hardware import Device, known_device, recognised
 from vitladder.compute.profile import (
     measured_bandwidth,
@@ -19,7 +20,6 @@ from vitladder.compute.roofline import Roofline
 from vitladder.config import Config
 from vitladder.errors import UserError
 
-ELEMENT_SIZES = {"fp32": 4, "bf16": 2}
 _LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -57,8 +57,8 @@ class Machine:
         if self.bandwidth is None:
             return {}
         return {
-            size: Roofline(self.peaks[precision], self.bandwidth)
-            for precision, size in ELEMENT_SIZES.items()
+            form.activation: Roofline(self.peaks[precision], self.bandwidth)
+            for precision, form in FORMATS.items()
             if precision in self.peaks
         }
 
@@ -110,7 +110,7 @@ def _listed(device: Device, memory: int | None = None) -> Machine:
 
 def _this_cpu(precision: str, threads: int) -> Machine:
     name = this_machine()
-    peaks = {kind: measured_peak(name, kind, threads) for kind in ELEMENT_SIZES}
+    peaks = {kind: measured_peak(name, kind, threads) for kind in FORMATS}
     return Machine(
         name=f"{name}, {threads} thread{'s' if threads > 1 else ''}",
         device="cpu",

@@ -76,10 +76,9 @@ def peak(layer: Layer, count: Parameters, optimizer: str, batches: Batches) -> i
     held = state(count, optimizer, layer.format.weight)
     if held is None:
         return None
-    shape = layer.shape
-    pixels = shape.channels * shape.patch**2 * shape.tokens.grid[0] * shape.tokens.grid[1]
-    inputs = batches.step * (pixels * 4 + 8)
-    evaluation = held.total + batches.held_out * (pixels * 4 + 8) + _forward(layer, batches)
+    image = layer.shape.pixels * 4 + 8
+    inputs = batches.step * image
+    evaluation = held.total + batches.held_out * image + _forward(layer, batches)
     return max(held.total + inputs, evaluation, inputs + _step(layer, count, held, batches))
 
 
@@ -128,7 +127,7 @@ def _forward(layer: Layer, batches: Batches) -> int:
     shape, numbers = layer.shape, layer.format
     tokens = batches.held_out * shape.tokens.seq
     row = tokens * shape.width
-    hidden = (shape.mlp_products) * tokens * shape.hidden * numbers.activation
+    hidden = shape.mlp_products * tokens * shape.hidden * numbers.activation
     own = layer.kernel.working_bytes(layer.call(batches.held_out), numbers.activation)
     # Beside the packed queries, keys and values: changed or scaled ones, and the output.
     attention = tokens * (shape.qkv_width + 4 * shape.width) * numbers.activation + own

@@ -88,6 +88,11 @@ def plan(config: Config, data: DataShape) -> Plan:
     )
 
 
+def validate_every(config: Config, plan: Plan) -> int:
+    """Return how many steps lie between two measurements of the held-out split."""
+    return max(1, plan.steps // config.evaluations)
+
+
 def position_params(config: Config, shape: Shape) -> int:
     """Return how many parameters the position encoding learns."""
     return _learned(load_encoding(config), shape)

@@ -42,6 +42,12 @@ class Shape:
         return self.width // self.heads
 
     @cached_property
+    def pixels(self) -> int:
+        """The numbers of one image: all channels of all patches."""
+        rows, columns = self.tokens.grid
+        return self.channels * self.patch**2 * rows * columns
+
+    @cached_property
     def qkv_width(self) -> int:
         """The width of a token's query, key and value together."""
         return (self.heads + 2 * self.kv_heads) * self.head_dim

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from vitladder.compute.forecast import Forecast, forecast
-from vitladder.compute.machine import ELEMENT_SIZES, Machine
-from vitladder.compute.plan import Plan, load_encoding, load_kernel
+from vitladder.compute.formats import FORMATS
+from vitladder.compute.kernels import attention_spec, interchangeable, with_kernel
+from vitladder.compute.machine import Machine
+from vitladder.compute.plan import Plan, load_kernel
 from vitladder.compute.shape import attention_shape, shape_of
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.extend import registry
-from vitladder.extend.attention import AttentionKernel, AttentionShape, AttentionSpec
-from vitladder.extend.position import PositionEncoding
+from vitladder.extend.attention import AttentionKernel
 
 _Change = tuple[tuple[str, ...], Config]
-_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def _changed(config: Config, kernel: str, remat: str, micro_batch: int | None) -
         overrides.append(f"parallel.remat={remat}")
     if micro_batch != config.parallel.micro_batch:
         overrides.append(f"parallel.micro_batch={micro_batch}")
-    attention = _with_defaults(kernel) if kernel else config.attention
-    return tuple(overrides), replace(config, parallel=parallel, attention=attention)
+    changed = with_kernel(config, kernel) if kernel else config
+    return tuple(overrides), replace(changed, parallel=parallel)
 
 
 def _micro_batches(config: Config) -> Sequence[int | None]:
@@ -77,26 +77,24 @@ def _micro_batches(config: Config) -> Sequence[int | None]:
 
 def _leaner_kernels(config: Config, device: str) -> list[str]:
     """The kernels that compute the same, can serve the run, and keep less."""
-    encoding, shape = load_encoding(config), shape_of(config.model)
-    biased = type(encoding).bias is not PositionEncoding.bias
-    learns = type(encoding).parameters is not PositionEncoding.parameters
-    spec = AttentionSpec(
-        device=device,
-        dtype=_DTYPES[config.precision.name],
-        head_dim=shape.head_dim,
-        bias=biased,
-        bias_grad=biased and learns,
+    form = FORMATS[config.precision.name]
+    spec = attention_spec(config, device, form.dtype)
+    call = replace(
+        attention_shape(shape_of(config.model), batch=1), bias=spec.bias, bias_grad=spec.bias_grad
     )
-    call = replace(attention_shape(shape, batch=1), bias=biased, bias_grad=spec.bias_grad)
-    element = ELEMENT_SIZES[config.precision.name]
-    most = _needs(load_kernel(config), call, element)
+
+    def needs(kernel: AttentionKernel) -> int:
+        return kernel.saved_bytes(call, form.activation) + kernel.working_bytes(
+            call, form.activation
+        )
+
+    most = needs(load_kernel(config))
     return [
         name
-        for name in registry.discover("attention")
+        for name in interchangeable(config)
         if (kernel := _loaded(name)) is not None
-        and _is_softmax_over_all(kernel)
         and kernel.supports(spec) is None
-        and _needs(kernel, call, element) < most
+        and needs(kernel) < most
     ]
 
 
@@ -106,15 +104,3 @@ def _loaded(name: str) -> AttentionKernel | None:
         return registry.load("attention", name)
     except UserError:
         return None
-
-
-def _is_softmax_over_all(kernel: AttentionKernel) -> bool:
-    return kernel.exact and type(kernel).sees is AttentionKernel.sees
-
-
-def _needs(kernel: AttentionKernel, call: AttentionShape, element: int) -> int:
-    return kernel.saved_bytes(call, element) + kernel.working_bytes(call, element)
-
-
-def _with_defaults(kernel: str) -> dict[str, object]:
-    return {"name": kernel, **registry.check_options("attention", kernel, {})}

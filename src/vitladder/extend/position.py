@@ -50,6 +50,21 @@ class PositionEncoding:
     exceptions: ClassVar[Mapping[str, str]] = {}
     """Rules of the conformance kit that this encoding is known to break: rule to reason."""
 
+    @property
+    def rotates(self) -> bool:
+        """Whether it makes new queries and keys."""
+        return type(self).rotate is not PositionEncoding.rotate
+
+    @property
+    def biases(self) -> bool:
+        """Whether it adds to the scores."""
+        return type(self).bias is not PositionEncoding.bias
+
+    @property
+    def learns(self) -> bool:
+        """Whether it may have learned parameters."""
+        return type(self).parameters is not PositionEncoding.parameters
+
     def parameters(self, shape: TokenShape) -> dict[str, Tensor]:
         """Return the learned parameters by name, initialised.
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from vitladder.compute.kernels import with_kernel
 from vitladder.config import Config
 from vitladder.errors import UserError
-from vitladder.extend import registry
 from vitladder.train.compiler import compiler_missing
-from vitladder.train.model import check_plugins, sees_everything
+from vitladder.train.model import check_plugins
 from vitladder.train.parallel import DTYPE
 
 
@@ -69,13 +68,9 @@ def asked(config: Config, threads: int) -> Choice:
 
 def applied(config: Config, choice: Choice) -> Config:
     """Return the config with the choice in it; another kernel has its default options."""
-    attention = config.attention
-    if attention["name"] != choice.attention:
-        options = registry.check_options("attention", choice.attention, {})
-        attention = {"name": choice.attention, **options}
+    own = config.attention["name"] == choice.attention
     return replace(
-        config,
-        attention=attention,
+        config if own else with_kernel(config, choice.attention),
         precision=replace(config.precision, name=choice.precision),
         compile=choice.compile,
         parallel=replace(config.parallel, micro_batch=choice.micro_batch),
@@ -86,18 +81,6 @@ def applied(config: Config, choice: Choice) -> Config:
 def serving(config: Config, device: str, names: Sequence[str], precision: str) -> Kernels:
     """Return for each kernel why it cannot serve the config in a precision, None where it can."""
     return {name: _reason(config, device, name, precision) for name in names}
-
-
-def interchangeable(config: Config) -> list[str]:
-    """Return the kernels that compute what the config's own does: the exact ones of all keys.
-
-    A kernel that approximates, or sees a part of the keys, is a model of its own: it stays.
-    """
-    own = config.attention["name"]
-    if not sees_everything(config):
-        return [own]
-    others = (name for name in registry.discover("attention") if name != own)
-    return [own, *(name for name in others if _may_stand_in(config, name))]
 
 
 def attention_steps(best: Choice, here: Here) -> list[Step]:
@@ -154,23 +137,10 @@ def thread_steps(best: Choice, here: Here) -> list[Step]:
     return [Step("threads", replace(best, threads=count)) for count in others]
 
 
-def _may_stand_in(config: Config, name: str) -> bool:
-    """Whether a kernel sees all keys; of one that cannot be loaded, `serving` says why."""
-    try:
-        return sees_everything(_with_kernel(config, name))
-    except UserError:
-        return True
-
-
-def _with_kernel(config: Config, name: str) -> Config:
-    options: dict[str, Any] = {"name": name, **registry.check_options("attention", name, {})}
-    return replace(config, attention=options)
-
-
 def _reason(config: Config, device: str, name: str, precision: str) -> str | None:
     own = name == config.attention["name"]
     try:
-        check_plugins(config if own else _with_kernel(config, name), device, DTYPE[precision])
+        check_plugins(config if own else with_kernel(config, name), device, DTYPE[precision])
     except UserError as error:
         return str(error).partition(": ")[2]
     return None

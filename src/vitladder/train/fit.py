@@ -12,7 +12,7 @@ from pathlib import Path
 import pytorch_lightning as lightning
 import torch
 
-from vitladder.compute.plan import Plan
+from vitladder.compute.plan import Plan, validate_every
 from vitladder.config import Config
 from vitladder.data.cache import Prepared
 from vitladder.data.loader import ValLoader, train_loader
@@ -129,11 +129,6 @@ def checkpoint_step(path: Path) -> int:
             f"{path} is not a checkpoint that can be read ({type(error).__name__}); "
             f"remove it to start this run anew"
         ) from error
-
-
-def validate_every(config: Config, plan: Plan) -> int:
-    """Return how many steps lie between two measurements of the held-out split."""
-    return max(1, plan.steps // config.evaluations)
 
 
 def _trainer(

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
+from vitladder.compute.kernels import attention_spec
 from vitladder.compute.plan import load_encoding, load_kernel
 from vitladder.compute.shape import Shape, shape_of
 from vitladder.config import Config, ModelConfig, hidden_width
 from vitladder.errors import UserError
-from vitladder.extend.attention import AttentionKernel, AttentionSpec
+from vitladder.extend.attention import AttentionKernel
 from vitladder.extend.position import PositionEncoding
 from vitladder.train.block import PlacedBlock, Places, attention_layer
 
@@ -168,27 +169,14 @@ def timm_arguments(model: ModelConfig) -> dict[str, object]:
 
 def check_plugins(config: Config, device: str, dtype: str) -> None:
     """Raise UserError where the kernel or the encoding cannot serve the run, saying why."""
-    shape = shape_of(config.model)
-    encoding = _encoding(config, shape)
-    with torch.device("meta"):
-        learns = bool(encoding.parameters(shape.tokens))
-    bias = type(encoding).bias is not PositionEncoding.bias
-    spec = AttentionSpec(
-        device=device, dtype=dtype, head_dim=shape.head_dim, bias=bias, bias_grad=bias and learns
-    )
+    _encoding(config, shape_of(config.model))
+    spec = attention_spec(config, device, dtype)
     reason = load_kernel(config).supports(spec)
     if reason is not None:
-        asked = f" with position={config.position['name']}" if bias else ""
+        asked = f" with position={config.position['name']}" if spec.bias else ""
         raise UserError(
             f"attention={config.attention['name']} cannot serve this run{asked}: {reason}"
         )
-
-
-def sees_everything(config: Config) -> bool:
-    """Whether the config's kernel is exact and every query sees every key."""
-    tokens = shape_of(config.model).tokens
-    kernel = load_kernel(config).placed(tokens.grid, tokens.prefix)
-    return kernel.exact and kernel.sees(tokens.seq, tokens.seq) is None
 
 
 def attention_backend(config: Config, device: torch.device, dtype: torch.dtype) -> str | None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from vitladder.compute.formats import FORMATS
 from vitladder.compute.hardware import known_peak
 from vitladder.compute.profile import measured_peak, this_machine
 from vitladder.errors import UserError
@@ -13,7 +14,7 @@ from vitladder.errors import UserError
 LightningPrecision = Literal["32-true", "bf16-mixed"]
 
 PRECISION: dict[str, LightningPrecision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
-DTYPE = {"fp32": "float32", "bf16": "bfloat16"}
+DTYPE = {name: form.dtype for name, form in FORMATS.items()}
 
 
 def pick_device(wanted: str) -> torch.device:

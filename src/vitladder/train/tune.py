@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from vitladder.compute.kernels import interchangeable
 from vitladder.config import Config
 from vitladder.errors import UserError
 from vitladder.runs.atomic import write_text
@@ -101,7 +102,7 @@ def _known_or_measured(
 
 
 def _measure(config: Config, own: Choice, images: int, device: torch.device) -> list[Candidate]:
-    names = candidates.interchangeable(config)
+    names = interchangeable(config)
     threads = [own.threads] if config.threads else sorted({1, own.threads})
 
     def kernels(precision: str) -> candidates.Kernels:
