@@ -153,8 +153,16 @@ def test_the_plan_for_a_machine_elsewhere_says_what_fits_and_what_it_costs(comma
 
 
 def test_a_plan_may_compare_machines_and_ways_to_train(command: str) -> None:
-    done = run(command, "plan", "-m", "hardware=h100,t4", "compute.flops=1e13", "price=1,2")
+    compared = ["plan", "-m", "hardware=h100,t4", "compute.flops=1e13", "price=1,2"]
+    done = run(command, *compared)
     assert "4 runs on 2 machines" in done.stdout
+    prices = json.loads(run(command, *compared, "--json").stdout)
+    hours = [one["seconds"] / 3600 for one in prices["runs"]]
+    paid = [one * price for one, price in zip(hours, (1, 2, 1, 2), strict=True)]
+    assert prices["total"]["money"] == pytest.approx(sum(paid))
+    watts = (700, 700, 70, 70)  # of their data sheets
+    energy = [one * watt / 1000 for one, watt in zip(hours, watts, strict=True)]
+    assert prices["total"]["energy_kwh"] == pytest.approx(sum(energy))
     ways = run(command, "plan", "-m", "compile=false,true", "compute.flops=1e10", "--json")
     first, second = json.loads(ways.stdout)["runs"]
     assert first["run_key"] == second["run_key"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from vitladder.bench.machine import keep
 from vitladder.compose import compose_config
+from vitladder.compute import machine
 from vitladder.compute.duration import ASSUMED, Ideal, StepCosts
 from vitladder.compute.forecast import Forecast, forecast
 from vitladder.compute.machine import Machine, machine_of
@@ -28,9 +30,9 @@ def resolved(*overrides: str) -> Config:
     return resolve(compose_config(list(overrides)), DATA)
 
 
-def foreseen(*overrides: str, machine: Machine | None = None) -> Forecast:
+def foreseen(*overrides: str, on: Machine | None = None) -> Forecast:
     config = resolved(*overrides)
-    return forecast(config, DATA, plan(config, DATA), machine or machine_of(config))
+    return forecast(config, DATA, plan(config, DATA), on or machine_of(config))
 
 
 def found(*overrides: str) -> list[WayOut]:
@@ -118,6 +120,20 @@ def test_a_listed_machine_is_planned_for_without_being_here() -> None:
 def test_a_device_without_a_precision_has_no_time_in_it() -> None:
     assert foreseen(*LARGE, "hardware=t4").seconds is not None
     assert foreseen(*LARGE, "hardware=t4", "precision=bf16").seconds is None
+
+
+def test_a_container_s_limit_is_the_memory_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = machine_of(resolved("parallel.device=cpu")).memory
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(machine, "_LIMITS", (limit, tmp_path / "absent"))
+    limit.write_text("max\n")
+    assert machine_of(resolved("parallel.device=cpu")).memory == whole
+    limit.write_text("1048576\n")
+    small = foreseen("parallel.device=cpu", "compute.steps=1", "model.width=256", "model.depth=4")
+    assert small.memory_bytes == 1048576
+    assert not small.fits
 
 
 def test_an_unknown_device_is_told_with_the_nearest() -> None:

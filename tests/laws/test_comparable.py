@@ -116,3 +116,12 @@ def test_options_of_one_plugin_name_its_groups() -> None:
 
 def test_runs_that_share_a_law_are_one_group_without_a_name() -> None:
     assert list(groups([record(), record("seed=1"), record("model.width=8")])) == [""]
+
+
+def test_tuned_runs_are_compared_by_the_precision_they_were_trained_in() -> None:
+    tuned = [record("tune=true"), record("tune=true", key="b")]
+    for one, precision in zip(tuned, ("fp32", "bf16"), strict=True):
+        one.environment["precision"] = precision
+    assert "precision.name (bf16 in run b, fp32 in run a)" in str(difference(tuned))
+    tuned[1].environment["precision"] = "fp32"
+    assert difference(tuned) is None

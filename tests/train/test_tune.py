@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
+from vitladder.compose import compose_config
+from vitladder.compute.plan import resolve
+from vitladder.config import DataShape
+from vitladder.errors import UserError
 from vitladder.train.candidates import Choice
 from vitladder.train.measures import Candidate
-from vitladder.train.tune import pick
+from vitladder.train.tune import FILE, pick, tune
 
 ASKED = Choice("sdpa", "fp32", False, None, 2)
 HALF = replace(ASKED, precision="bf16", attention="naive")
@@ -45,3 +51,24 @@ def test_what_was_asked_stays_where_nothing_is_faster() -> None:
 def test_a_choice_that_failed_is_never_picked() -> None:
     only_asked = [MEASURED[0], Candidate(HALF, None, None, failed="its process ended")]
     assert pick(only_asked, ASKED, 10).choice == ASKED
+
+
+@pytest.mark.slow
+def test_where_nothing_runs_that_is_said_and_nothing_is_kept() -> None:
+    folder = Path("plugins/position")
+    folder.mkdir(parents=True)
+    (folder / "broken.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from vitladder.extend.position import PositionEncoding\n"
+        "@dataclass(frozen=True)\n"
+        "class Broken(PositionEncoding):\n"
+        "    def embed(self, tokens, grid, **parameters):\n"
+        "        raise RuntimeError('it broke')\n"
+    )
+    shape = DataShape(train_images=10, val_images=10, image_size=8, channels=1, classes=10)
+    given = compose_config(["model=micro-8", "position=broken", "threads=1"])
+    config = resolve(given, shape)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"no way of training this run .*: it broke"):
+            tune(config, 100, Path(), torch.device("cpu"))
+    assert not Path(FILE).exists()
