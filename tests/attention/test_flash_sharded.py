@@ -56,6 +56,8 @@ def work(rank: int, folder: str) -> None:
     for dim in (0, 1):
         for call in CALLS.values():
             check(call, dim)
+    # One that leaves while the other still speaks to it aborts.
+    dist.barrier()
     dist.destroy_process_group()
 
 

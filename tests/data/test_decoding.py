@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -25,17 +24,18 @@ def _many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(ALLOWED)), raising=False)
 
 
-def threads_that_decode(monkeypatch: pytest.MonkeyPatch) -> int:
-    seen = set()
+def assert_threads_that_decode(expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many, and no more: each waits for that number to decode at the same time."""
+    together, seen = threading.Barrier(expected), set()
 
-    def slow(raw: bytes, where: str, **options: object) -> Pixels:
+    def meet(raw: bytes, where: str, **options: object) -> Pixels:
         seen.add(threading.get_ident())
-        time.sleep(0.001)
+        together.wait(timeout=60)
         return np.zeros((1, 1, 1), dtype=np.uint8)
 
-    monkeypatch.setattr("vitladder.data.images.decode", slow)
-    Decoder(1, 1)([(raw, "here") for raw in sample_images(1) * 32])
-    return len(seen)
+    monkeypatch.setattr("vitladder.data.images.decode", meet)
+    Decoder(1, 1)([(raw, "here") for raw in sample_images(1) * (4 * expected)])
+    assert len(seen) == expected
 
 
 @pytest.mark.parametrize(("threads", "decode"), [(1, 1), (2, 2), (8, ALLOWED)])
@@ -43,15 +43,15 @@ def test_decoding_takes_the_threads_of_the_run(
     threads: int, decode: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert threads_that_decode(monkeypatch) == decode
+    assert_threads_that_decode(decode, monkeypatch)
 
 
 def test_without_torch_it_takes_all_cores_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch")
-    assert threads_that_decode(monkeypatch) == ALLOWED
+    assert_threads_that_decode(ALLOWED, monkeypatch)
 
 
 def test_where_cores_cannot_be_assigned_it_takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert threads_that_decode(monkeypatch) == 8
+    assert_threads_that_decode(8, monkeypatch)
