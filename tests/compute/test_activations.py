@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from vitladder.train.model import build_model
 DATA = DataShape(train_images=1000, val_images=100, image_size=8, channels=3, classes=10)
 
 
+@cache
 def resolved(*overrides: str) -> Config:
     return resolve(compose_config(["compute.steps=1", *overrides]), DATA)
 

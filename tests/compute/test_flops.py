@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,6 +26,7 @@ DIGITS = DataShape(train_images=1000, val_images=100, image_size=8, channels=1, 
 PRESETS = sorted(f.stem for f in Path(str(files("vitladder.conf"))).glob("model/*.yaml"))
 
 
+@cache
 def resolved(*overrides: str) -> Config:
     """A config with naive attention, whose products torch can count, unless another is given."""
     return resolve(compose_config(["attention=naive", *overrides]), DIGITS)
@@ -53,7 +55,7 @@ def test_every_preset_is_counted_exactly(preset: str) -> None:
     assert_counts_equal_torchs(resolved(f"model={preset}"), batch=2)
 
 
-@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=200, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     attention=st.sampled_from(["naive", "window", "linear"]),
     heads=st.sampled_from([(1, 1), (2, 1), (3, 3), (4, 2), (4, 1)]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ COSTS = StepCosts(run=0.5, step=1e-3, operation=1e-5, matmul=2.0, moved=3.0)
 LARGE = ("model=b16", "model.image_size=224", "data.batch_size=512", "compute.steps=100")
 
 
+@cache
 def resolved(*overrides: str) -> Config:
     return resolve(compose_config(list(overrides)), DATA)
 

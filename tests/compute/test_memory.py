@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ DATA = DataShape(train_images=1000, val_images=100, image_size=32, channels=3, c
 WIDE = ("model.width=96", "model.heads=3", "model.depth=3", "model.patch=4")
 
 
+@cache
 def resolved(*overrides: str) -> Config:
     return resolve(compose_config(["compute.steps=1", *overrides]), DATA)
 

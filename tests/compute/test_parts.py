@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ DIGITS = DataShape(train_images=1000, val_images=100, image_size=8, channels=1, 
 ATTENTION = {"scores", "values", "features", "attention"}
 
 
+@cache
 def resolved(*overrides: str) -> Config:
     return resolve(compose_config(["position=none", *overrides]), DIGITS)
 

@@ -12,8 +12,8 @@ from vitladder.compose import compose_config
 from vitladder.compute.plan import resolve
 from vitladder.config import DataShape
 from vitladder.errors import UserError
-from vitladder.train.candidates import Choice
-from vitladder.train.measures import Candidate
+from vitladder.train.candidates import Choice, asked
+from vitladder.train.measures import Candidate, measures_file
 from vitladder.train.tune import FILE, pick, tune
 
 ASKED = Choice("sdpa", "fp32", False, None, 2)
@@ -66,9 +66,11 @@ def test_where_nothing_runs_that_is_said_and_nothing_is_kept() -> None:
         "        raise RuntimeError('it broke')\n"
     )
     shape = DataShape(train_images=10, val_images=10, image_size=8, channels=1, classes=10)
-    given = compose_config(["model=micro-8", "position=broken", "threads=1"])
-    config = resolve(given, shape)
-    for _ in range(2):
-        with pytest.raises(UserError, match=r"no way of training this run .*: it broke"):
-            tune(config, 100, Path(), torch.device("cpu"))
+    # No other kernel stands in for a window, so there is little to try.
+    settings = ["model=micro-8", "attention=window", "position=broken", "threads=1"]
+    config = resolve(compose_config(settings), shape)
+    device = torch.device("cpu")
+    with pytest.raises(UserError, match=r"no way of training this run .*: it broke"):
+        tune(config, 100, Path(), device)
     assert not Path(FILE).exists()
+    assert not measures_file(config, asked(config, threads=1), device).exists()
