@@ -58,6 +58,10 @@ def test_what_changes_a_result_changes_the_key(override: str) -> None:
     assert key(override) != key()
 
 
+def test_an_option_that_came_later_counts_where_it_is_not_what_runs_had() -> None:
+    assert key("attention=naive", "attention.products=input") != key("attention=naive")
+
+
 def test_the_keys_of_runs_that_are_on_disk_stay_theirs() -> None:
     assert key() == "dc8585a8286c"
     assert key("model=s16", "precision=bf16") == "acdfd4c1b536"

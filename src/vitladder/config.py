@@ -145,6 +145,7 @@ class Config:
     seed: int
     threads: int | None
     compile: bool
+    keep_memory: bool
     tune: bool
     hardware: str | None
     price: float | None

@@ -14,6 +14,7 @@ NOT_SCIENTIFIC = [
     "outputs",
     "threads",
     "compile",
+    "keep_memory",
     "hardware",
     "price",
     "on_error",
@@ -28,8 +29,8 @@ NOT_SCIENTIFIC = [
     "data.cache_gib",
     "data.val_batch_size",
 ]
-# Settings that came later than the first runs: false is what those runs had, and names them so.
-WHERE_TRUE = ["tune"]
+# Settings that came later than the first runs, with what those runs had, which names them so.
+LATER = {"tune": False, "attention.products": "wide"}
 
 
 def run_key(config: Config, data: str) -> str:
@@ -43,7 +44,7 @@ def run_key(config: Config, data: str) -> str:
         key: value
         for key, value in flatten(config).items()
         if key not in NOT_SCIENTIFIC and key.split(".")[0] not in NOT_SCIENTIFIC
-        if value or key not in WHERE_TRUE
+        if key not in LATER or value != LATER[key]
     }
     plugins = [registry.find(kind, getattr(config, kind)["name"]) for kind in registry.KINDS]
     code = {plugin.kind: source for plugin in plugins if (source := plugin.foreign_code())}

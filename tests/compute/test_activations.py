@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from vitladder.compose import compose_config
 from vitladder.compute.activations import Activations, Layer, activations
 from vitladder.compute.formats import FORMATS
+from vitladder.compute.kernels import with_kernel
 from vitladder.compute.plan import load_encoding, load_kernel, resolve
 from vitladder.compute.shape import shape_of
 from vitladder.config import Config, DataShape
@@ -63,7 +64,7 @@ def saved(config: Config, batch: int) -> int:
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 @settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
-    attention=st.sampled_from(["naive", "sdpa", "window", "linear"]),
+    attention=st.sampled_from(["naive", "naive products=input", "sdpa", "window", "linear"]),
     position=st.sampled_from(["sincos2d", "learned", "rope_axial", "rope_mixed"]),
     precision=st.sampled_from(["fp32", "bf16"]),
     heads=st.sampled_from([(2, 2), (4, 2), (3, 3)]),
@@ -92,7 +93,8 @@ def test_every_option_keeps_the_bytes_that_are_said(
     registers: int,
     batch: int,
 ) -> None:
-    config = resolved(f"attention={attention}", f"position={position}", f"precision={precision}")
+    config = resolved(f"position={position}", f"precision={precision}")
+    config = with_kernel(config, attention)
     model = replace(
         config.model,
         width=heads[0] * 8,
@@ -114,8 +116,8 @@ def test_every_option_keeps_the_bytes_that_are_said(
 
 
 @pytest.mark.parametrize("position", ["alibi2d", "relative_bias"])
-@pytest.mark.parametrize("attention", ["naive", "sdpa"])
+@pytest.mark.parametrize("attention", ["naive", "naive products=input", "sdpa"])
 def test_a_bias_is_kept_too(attention: str, position: str) -> None:
-    config = resolved(f"attention={attention}", f"position={position}", "model.width=32")
+    config = with_kernel(resolved(f"position={position}", "model.width=32"), attention)
     said = predicted(config, batch=8).total
     assert said == pytest.approx(saved(config, batch=8), rel=0.03)

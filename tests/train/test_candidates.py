@@ -33,7 +33,7 @@ def test_a_choice_and_the_config_that_asks_for_it_are_the_same() -> None:
     choice = Choice("naive", "bf16", True, 16, 1)
     given = applied(config(), choice)
     assert asked(given, threads=4) == choice
-    assert given.attention == {"name": "naive"}
+    assert given.attention == {"name": "naive", "products": "wide"}
     assert str(choice) == "naive, bf16, compiled, micro-batch 16, 1 thread"
     assert asked(config(), threads=4) == Choice("sdpa", "fp32", False, None, 4)
 
@@ -41,6 +41,20 @@ def test_a_choice_and_the_config_that_asks_for_it_are_the_same() -> None:
 def test_the_options_of_the_asked_kernel_stay() -> None:
     given = config("attention=sdpa", "attention.backend=math")
     assert applied(given, asked(given, 1)).attention == {"name": "sdpa", "backend": "math"}
+
+
+def test_a_kernel_is_written_with_the_options_that_are_not_its_defaults() -> None:
+    given = applied(config(), replace(START, attention="naive products=input", keep_memory=True))
+    assert given.attention == {"name": "naive", "products": "input"}
+    assert given.keep_memory
+    assert asked(given, 2) == replace(START, keep_memory=True)
+    assert str(replace(START, keep_memory=True)) == "naive, fp32, memory kept, 2 threads"
+
+
+def test_variants_are_tried_in_16_bits_alone() -> None:
+    names = ["sdpa", "naive", "naive products=input"]
+    assert list(candidates.serving(config(), "cpu", names, "fp32")) == ["sdpa", "naive"]
+    assert candidates.serving(config(), "cpu", names, "bf16") == dict.fromkeys(names)
 
 
 def test_a_kernel_that_cannot_serve_is_left_out_with_its_reason() -> None:
@@ -65,6 +79,14 @@ def test_without_a_compiler_there_is_a_reason_instead(monkeypatch: pytest.Monkey
     assert "no-such-compiler" in step.reason
 
 
+def test_memory_is_kept_where_a_cpus_allocator_can() -> None:
+    [step] = candidates.memory_steps(START, HERE)
+    assert step.choice == replace(START, keep_memory=True)
+    assert candidates.memory_steps(replace(START, keep_memory=True), HERE) == []
+    [step] = candidates.memory_steps(START, replace(HERE, device="cuda"))
+    assert (step.choice, step.reason) == (None, "cuda's memory is kept")
+
+
 @pytest.mark.parametrize(("now", "half"), [(None, 6), (6, 3), (3, None), (1, None)])
 def test_a_piece_is_halved_while_that_divides_the_batch(now: int | None, half: int | None) -> None:
     [step] = candidates.micro_batch_steps(replace(START, micro_batch=now), HERE)
@@ -82,7 +104,11 @@ def test_other_threads_are_tried_on_a_cpu_alone() -> None:
 
 
 def test_only_kernels_that_compute_the_same_may_stand_for_each_other() -> None:
-    assert set(interchangeable(config())) == {"naive", "sdpa", "flash", "flex"}
+    variant = "naive products=input"
+    assert set(interchangeable(config())) == {"naive", variant, "sdpa", "flash", "flex"}
+    assert variant in interchangeable(config("attention=naive"))
+    chosen = config("attention=naive", "attention.products=input")
+    assert sorted(interchangeable(chosen)) == ["flash", "flex", "naive", "sdpa"]
     assert interchangeable(config("attention=linear")) == ["linear"]
     local = ["attention=window", "attention.radius=1", "model.patch=1"]
     assert interchangeable(config(*local)) == ["window"]

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from vitladder.compose import compose_config
 from vitladder.compute.plan import resolve
 from vitladder.config import Config, DataShape
+from vitladder.extend.attention import AttentionKernel
+from vitladder.extend.registry import load
 from vitladder.train.model import build_model
 
 DATA = DataShape(train_images=1000, val_images=100, image_size=16, channels=3, classes=10)
@@ -219,3 +221,35 @@ def test_timms_checkpoints_load(fields: dict[str, Any], arguments: dict[str, Any
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert error(ours.eval()(images), theirs.eval()(images)) < LIMIT
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_products_in_the_inputs_dtype_round_by_less_than_its_unit(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    drawn = [torch.randn(4, 3, 65, 64, dtype=torch.float64) for _ in range(4)]
+    inputs = [x.to(dtype).double() for x in drawn]
+
+    def outcome(kernel: AttentionKernel, dtype: torch.dtype) -> list[Tensor]:
+        q, k, v = (x.to(dtype).requires_grad_() for x in inputs[:3])
+        output = kernel(q, k, v)
+        assert isinstance(output, Tensor)
+        gradients = torch.autograd.grad(output, (q, k, v), inputs[3].to(dtype))
+        return [x.detach().double() for x in (output, *gradients)]
+
+    exact = outcome(load("attention", "naive"), torch.float64)
+
+    def errors(kernel: AttentionKernel) -> list[float]:
+        pairs = zip(outcome(kernel, dtype), exact, strict=True)
+        return [float((ours - theirs).norm() / theirs.norm()) for ours, theirs in pairs]
+
+    narrow = errors(load("attention", "naive", products="input"))
+    wide = errors(load("attention", "naive"))
+    assert max(narrow) < 0.6 * torch.finfo(dtype).eps
+    assert max(wide) < 0.25 * torch.finfo(dtype).eps
+
+
+def test_the_log_sum_exp_is_not_rounded_with_the_products() -> None:
+    q, k, v = (torch.randn(2, 2, 9, 16, dtype=torch.bfloat16) for _ in range(3))
+    _, ours = load("attention", "naive", products="input")(q, k, v, return_lse=True)
+    _, wide = load("attention", "naive")(q, k, v, return_lse=True)
+    assert torch.equal(ours, wide)

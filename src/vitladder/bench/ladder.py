@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from vitladder.compute.kernels import variants
 from vitladder.compute.plan import plan, resolve
 from vitladder.compute.profile import this_machine
 from vitladder.config import ComputeConfig, Config, DataShape
@@ -26,6 +27,7 @@ STAGES = (
     candidates.attention_steps,
     candidates.precision_steps,
     candidates.compile_steps,
+    candidates.memory_steps,
     candidates.micro_batch_steps,
     candidates.thread_steps,
 )
@@ -105,8 +107,10 @@ def measure_ladder(
     threads = config.threads or torch.get_num_threads()
     counts = [threads] if config.threads else sorted({1, threads}, reverse=True)
 
+    names = [written for name in KERNELS for written in (name, *variants(config, name))]
+
     def kernels(precision: str) -> candidates.Kernels:
-        return candidates.serving(config, device.type, KERNELS, precision)
+        return candidates.serving(config, device.type, names, precision)
 
     here = Here(device.type, counts, config.data.batch_size, kernels)
     start = Step("naive", Choice("naive", "fp32", False, None, threads))

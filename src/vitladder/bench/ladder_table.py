@@ -42,7 +42,7 @@ def ladder_table(ladder: Ladder) -> Table:
 def ladder_csv(ladder: Ladder) -> str:
     """Return the rows as CSV, one column for each part of a choice; unknown is empty."""
     out = io.StringIO()
-    parts = ("attention", "precision", "compile", "micro_batch", "threads")
+    parts = ("attention", "precision", "compile", "keep_memory", "micro_batch", "threads")
     numbers = ("median", "lowest", "highest", "mfu", "memory_bytes", "startup_seconds")
     ratios = ("ratio_before", "ratio_first")
     writer = csv.writer(out, lineterminator="\n")

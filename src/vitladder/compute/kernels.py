@@ -24,23 +24,45 @@ def attention_spec(config: Config, device: str, dtype: str) -> AttentionSpec:
     )
 
 
-def with_kernel(config: Config, name: str) -> Config:
-    """Return the config with another kernel, which has its default options."""
-    options = registry.check_options("attention", name, {})
-    return replace(config, attention={"name": name, **options})
+def with_kernel(config: Config, written: str) -> Config:
+    """Return the config with another kernel, written as its name and the options it has.
+
+    Such as "naive products=input"; options that are not written have their defaults.
+    """
+    name, *options = written.split()
+    given = dict(option.split("=", 1) for option in options)
+    return replace(
+        config, attention={"name": name, **registry.check_options("attention", name, given)}
+    )
 
 
 def interchangeable(config: Config) -> list[str]:
     """Return the kernels that compute what the config's own does: the exact ones of all keys.
 
     A kernel that approximates, or sees a part of the keys, is a model of its own: it stays. One
-    that cannot be loaded is listed too, since whoever tries it is told why.
+    that cannot be loaded is listed too, since whoever tries it is told why. Variants follow their
+    kernel, the config's own where its options are the defaults.
     """
     own = config.attention["name"]
     if not _sees_everything(config):
         return [own]
     others = (name for name in registry.discover("attention") if name != own)
-    return [own, *(name for name in others if _may_stand_in(config, name))]
+    found = [name for name in others if _may_stand_in(config, name)]
+    has_defaults = with_kernel(config, own).attention == config.attention
+    names = [own, *(variants(config, own) if has_defaults else [])]
+    return names + [written for name in found for written in (name, *variants(config, name))]
+
+
+def variants(config: Config, name: str) -> list[str]:
+    """Return a kernel's variants as they are written; none where it cannot be loaded."""
+    try:
+        kernel = load_kernel(with_kernel(config, name))
+    except UserError:
+        return []
+    return [
+        " ".join((name, *(f"{key}={value}" for key, value in options.items())))
+        for options in kernel.variants
+    ]
 
 
 def _may_stand_in(config: Config, name: str) -> bool:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vitladder.run_key import NOT_SCIENTIFIC, WHERE_TRUE
+from vitladder.run_key import LATER, NOT_SCIENTIFIC
 from vitladder.runs.record import Record
 
 SIZE = ("model.width", "model.depth", "model.heads", "model.kv_heads", "model.mlp_ratio")
@@ -82,7 +82,7 @@ def _settings(record: Record) -> dict[str, Any]:
     config = {
         key: value
         for key, value in _flat(record.config)
-        if not _varies(key) and (value or key not in WHERE_TRUE)
+        if not _varies(key) and (key not in LATER or value != LATER[key])
     }
     if config.get("tune"):
         # What such a run asks for is not what it was trained in.

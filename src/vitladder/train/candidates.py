@@ -9,26 +9,34 @@ from vitladder.compute.kernels import with_kernel
 from vitladder.config import Config
 from vitladder.errors import UserError
 from vitladder.train.compiler import compiler_missing
+from vitladder.train.heap import allocator_missing
 from vitladder.train.model import check_plugins
 from vitladder.train.parallel import DTYPE
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A kernel, a precision, compiled or not, images in a piece (None: all), and CPU threads."""
+    """A kernel, a precision, compiled or not, images in a piece (None: all), and CPU threads.
+
+    The kernel is written with the options that are not its defaults: "naive products=input". With
+    `keep_memory` the process keeps the memory that a step frees.
+    """
 
     attention: str
     precision: str
     compile: bool
     micro_batch: int | None
     threads: int
+    keep_memory: bool = False
 
     def __str__(self) -> str:
         """The choice in words."""
         piece = f", micro-batch {self.micro_batch}" if self.micro_batch else ""
         compiled = ", compiled" if self.compile else ""
+        kept = ", memory kept" if self.keep_memory else ""
         plural = "" if self.threads == 1 else "s"
-        return f"{self.attention}, {self.precision}{compiled}{piece}, {self.threads} thread{plural}"
+        threads = f"{self.threads} thread{plural}"
+        return f"{self.attention}, {self.precision}{compiled}{kept}{piece}, {threads}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ def asked(config: Config, threads: int) -> Choice:
         compile=config.compile,
         micro_batch=config.parallel.micro_batch,
         threads=config.threads or threads,
+        keep_memory=config.keep_memory,
     )
 
 
@@ -75,12 +84,17 @@ def applied(config: Config, choice: Choice) -> Config:
         compile=choice.compile,
         parallel=replace(config.parallel, micro_batch=choice.micro_batch),
         threads=choice.threads,
+        keep_memory=choice.keep_memory,
     )
 
 
 def serving(config: Config, device: str, names: Sequence[str], precision: str) -> Kernels:
-    """Return for each kernel why it cannot serve the config in a precision, None where it can."""
-    return {name: _reason(config, device, name, precision) for name in names}
+    """Return for each kernel why it cannot serve the config in a precision, None where it can.
+
+    Variants are for 16 bits, so that fp32 has none.
+    """
+    tried = [name for name in names if precision != "fp32" or " " not in name]
+    return {name: _reason(config, device, name, precision) for name in tried}
 
 
 def attention_steps(best: Choice, here: Here) -> list[Step]:
@@ -117,6 +131,16 @@ def compile_steps(best: Choice, here: Here) -> list[Step]:
         for name, reason in here.kernels(best.precision).items()
         if reason is None
     ]
+
+
+def memory_steps(best: Choice, here: Here) -> list[Step]:
+    """Return the same step in memory that the process keeps."""
+    if best.keep_memory:
+        return []
+    missing = allocator_missing() if here.device == "cpu" else f"{here.device}'s memory is kept"
+    if missing is not None:
+        return [Step("memory", None, missing)]
+    return [Step("memory", replace(best, keep_memory=True))]
 
 
 def micro_batch_steps(best: Choice, here: Here) -> list[Step]:

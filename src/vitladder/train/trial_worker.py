@@ -27,6 +27,7 @@ from torch import Tensor
 from vitladder.compose import from_hydra
 from vitladder.config import Config
 from vitladder.train.allocation import peak_bytes
+from vitladder.train.heap import keep_freed_memory
 from vitladder.train.model import build_model, check_plugins
 from vitladder.train.optimizer import build_optimizer
 from vitladder.train.parallel import DTYPE, pick_device
@@ -38,6 +39,8 @@ class Worker:
 
     def __init__(self, config: Config) -> None:
         """Build them from the config's seed."""
+        if config.keep_memory:
+            keep_freed_memory()
         torch.set_num_threads(config.threads or torch.get_num_threads())
         torch.manual_seed(config.seed)
         self.device = pick_device(config.parallel.device)

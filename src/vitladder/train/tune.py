@@ -33,6 +33,7 @@ STAGES = (
     candidates.attention_steps,
     candidates.precision_steps,
     candidates.compile_steps,
+    candidates.memory_steps,
     candidates.micro_batch_steps,
     candidates.micro_batch_steps,
     candidates.thread_steps,

@@ -1,0 +1,42 @@
+"""What is freed is kept: a second use of as much memory meets no new page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from vitladder.train.heap import allocator_missing
+
+PROGRAM = """
+import resource
+import torch
+from vitladder.train.heap import keep_freed_memory
+{keep}
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        blocks = [torch.ones(2**22) for _ in range(4)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+def faults(keep: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(keep=keep)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(allocator_missing() is not None, reason="not glibc's malloc")
+def test_kept_memory_is_used_again_without_new_pages() -> None:
+    pages = 4 * 4 * 2**24 // 4096
+    assert faults("") > pages / 1024
+    assert faults("keep_freed_memory()") < 10
