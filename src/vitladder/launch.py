@@ -112,6 +112,7 @@ def _different(jobs: Sequence[Sequence[str]]) -> list[Planned]:
 def _check(runs: Sequence[Planned]) -> None:
     """Raise UserError for what would fail in a run: plugins, devices, budgets, images."""
     from vitladder.train.compiler import check_compiler
+    from vitladder.train.heap import check_allocator
     from vitladder.train.model import check_plugins
     from vitladder.train.optimizer import check_optimizer
     from vitladder.train.parallel import DTYPE, pick_device
@@ -122,6 +123,8 @@ def _check(runs: Sequence[Planned]) -> None:
         check_plugins(run.config, device.type, DTYPE[run.config.precision.name])
         if run.config.compile:
             check_compiler(device.type)
+        if run.config.keep_memory:
+            check_allocator(device.type)
         check_optimizer(run.config)
         plan(run.config, run.data)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from vitladder.train.heap import allocator_missing
+from vitladder.errors import UserError
+from vitladder.train.heap import allocator_missing, check_allocator
 
 PROGRAM = """
 import resource
@@ -35,8 +36,13 @@ def faults(keep: str) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(allocator_missing() is not None, reason="not glibc's malloc")
+@pytest.mark.skipif(allocator_missing("cpu") is not None, reason="not glibc's malloc")
 def test_kept_memory_is_used_again_without_new_pages() -> None:
     pages_of_2_mib = 4 * 2 * 2**26 // 2**21
     assert faults("") >= pages_of_2_mib
     assert faults("keep_freed_memory()") < 10
+
+
+def test_a_device_whose_memory_torch_keeps_by_itself_is_refused() -> None:
+    with pytest.raises(UserError, match=r"keep_memory=true needs a CPU: .* memory of cuda"):
+        check_allocator("cuda")

@@ -75,7 +75,7 @@ class AttentionKernel(ABC):
     exceptions: ClassVar[Mapping[str, str]] = {}
     """Rules of the conformance kit that this kernel is known to break: rule to reason."""
     variants: ClassVar[tuple[Mapping[str, str], ...]] = ()
-    """Options that `tune=true` may try in 16 bits too: such as a coarser rounding."""
+    """Text options that `tune=true` may try in 16 bits too, such as a coarser rounding."""
 
     @abstractmethod
     def __call__(

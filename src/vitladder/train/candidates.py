@@ -137,9 +137,9 @@ def memory_steps(best: Choice, here: Here) -> list[Step]:
     """Return the same step in memory that the process keeps."""
     if best.keep_memory:
         return []
-    missing = allocator_missing() if here.device == "cpu" else f"{here.device}'s memory is kept"
+    missing = allocator_missing(here.device)
     if missing is not None:
-        return [Step("memory", None, missing)]
+        return [Step("memory", None, f"needs {missing}")]
     return [Step("memory", replace(best, keep_memory=True))]
 
 

@@ -28,7 +28,7 @@ from vitladder.runs.tracking import Tracker, make_tracker
 from vitladder.train.candidates import applied
 from vitladder.train.compiler import check_compiler
 from vitladder.train.fit import Surroundings, fit
-from vitladder.train.heap import keep_freed_memory
+from vitladder.train.heap import check_allocator, keep_freed_memory
 from vitladder.train.model import attention_backend, check_plugins
 from vitladder.train.parallel import DTYPE, device_name, pick_device
 from vitladder.train.tune import Tuned, tune
@@ -88,7 +88,8 @@ def _train(job: Job, known: Record, tuned: Tuned | None, began: float) -> Record
     check_plugins(config, device.type, DTYPE[config.precision.name])
     if config.compile:
         check_compiler(device.type)
-    if config.keep_memory and device.type == "cpu":
+    if config.keep_memory:
+        check_allocator(device.type)
         keep_freed_memory()
     write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(known.config)))
     model, run_plan = config.model, Plan(**known.plan)
