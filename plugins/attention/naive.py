@@ -61,17 +61,16 @@ class Naive(AttentionKernel):
     def saved_bytes(self, shape: AttentionShape, element_size: int) -> int:
         """Return the bytes of the weights, the scaled q, and of k and v where they are widened.
 
-        With a bias a row may see no key: its weights are kept before and after they are made 0.
-        Weights that are rounded for their product are kept a further time.
+        The weights are kept as the softmax's and as the product's: two tensors where they are
+        rounded between, or, with a bias, made 0 in a row that sees no key.
         """
         wide = max(4, element_size)
         scores = shape.queries * shape.keys
-        kept = (2 if shape.bias else 1) * scores * wide
         if self._narrow(element_size):
-            kept += (scores + shape.queries * shape.head_dim) * element_size
+            kept = scores * wide + (scores + shape.queries * shape.head_dim) * element_size
         else:
             rows = shape.queries if wide == element_size else shape.queries + 2 * shape.keys
-            kept += rows * shape.head_dim * wide
+            kept = ((2 if shape.bias else 1) * scores + rows * shape.head_dim) * wide
         masks = 2 * shape.queries if shape.bias else 0
         return shape.batch * shape.heads * (kept + masks)
 

@@ -6,7 +6,7 @@ import csv
 import io
 import subprocess
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,7 @@ def test_csv_names_every_part_of_a_choice_and_leaves_unknown_empty() -> None:
     assert rows[1]["images_per_s"] == ""
     assert rows[1]["left_out"] == "needs a GPU"
     assert rows[2]["precision"] == "bf16"
+    assert {field.name for field in fields(Choice)} <= rows[0].keys()
     assert rows[4]["micro_batch"] == "16"
     points = list(csv.DictReader(io.StringIO(attention_csv(POINTS))))
     assert [point["tokens"] for point in points] == ["65", "197", "1025"]

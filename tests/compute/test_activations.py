@@ -116,8 +116,12 @@ def test_every_option_keeps_the_bytes_that_are_said(
 
 
 @pytest.mark.parametrize("position", ["alibi2d", "relative_bias"])
-@pytest.mark.parametrize("attention", ["naive", "naive products=input", "sdpa"])
-def test_a_bias_is_kept_too(attention: str, position: str) -> None:
-    config = with_kernel(resolved(f"position={position}", "model.width=32"), attention)
+@pytest.mark.parametrize(
+    ("attention", "precision"),
+    [("naive", "fp32"), ("naive", "bf16"), ("naive products=input", "bf16"), ("sdpa", "fp32")],
+)
+def test_a_bias_is_kept_too(attention: str, precision: str, position: str) -> None:
+    given = resolved(f"position={position}", f"precision={precision}", "model.width=32")
+    config = with_kernel(given, attention)
     said = predicted(config, batch=8).total
     assert said == pytest.approx(saved(config, batch=8), rel=0.03)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,22 @@ def test_otherwise_every_use_meets_new_pages() -> None:
 def test_a_device_whose_memory_torch_keeps_by_itself_is_refused() -> None:
     with pytest.raises(UserError, match=r"keep_memory=true needs a CPU: .* memory of cuda"):
         check_allocator("cuda")
+
+
+ELSEWHERE = """
+import sys
+import vitladder.launch, vitladder.train.optimizer, vitladder.train.task
+from vitladder.cli import main
+sys.platform = "darwin"
+sys.exit(main(["train", "compute.steps=1", "keep_memory=true"]))
+"""
+
+
+def test_without_glibc_the_command_says_what_is_missing() -> None:
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "vitladder: keep_memory=true needs glibc's malloc, and this system has another; "
+        "keep_memory=false needs nothing"
+    ]
+    assert not Path("outputs").exists()

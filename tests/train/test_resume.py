@@ -115,8 +115,11 @@ def test_a_tuned_run_goes_on_as_it_began_and_the_next_one_measures_nothing(
     assert " tuned: " in output
     environment = json.loads((only_run("whole") / "record.json").read_text())["environment"]
     began_with = environment["tuned"]["choice"]
-    assert began_with in [row["choice"] for row in environment["tuned"]["candidates"]]
+    candidates = environment["tuned"]["candidates"]
+    assert began_with in [row["choice"] for row in candidates]
     assert environment["precision"] == began_with["precision"]
+    for varied in ("precision", "keep_memory", "micro_batch"):
+        assert len({row["choice"][varied] for row in candidates}) > 1, varied
 
     stopped = train(command, "study=stopped", *tune, "checkpoint_seconds=1e-9")
     assert stop_after_rows(stopped, "stopped", 4, signal.SIGTERM) != 0
