@@ -90,6 +90,7 @@ def test_the_peak_of_a_step(attention: str, precision: str, remat: bool) -> None
     "case",
     [
         "many tokens: model.patch=2 attention=naive",
+        "rounded products: attention=naive attention.products=input model.patch=2 precision=bf16",
         "many parameters: model.width=252 model.patch=8 model.depth=4 precision=bf16",
         "the options: model.mlp=swiglu model.norm=rmsnorm model.pool=token position=rope_axial",
         "a learned bias: position=relative_bias model.kv_heads=1",
