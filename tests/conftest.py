@@ -6,6 +6,8 @@ import os
 
 # Triton decides at its first import whether it interprets; timm, lightning and torch import it.
 os.environ["TRITON_INTERPRET"] = "1"
+# Tests run side by side: torch's threads of one would wait for those of another.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import sys
 from pathlib import Path
@@ -44,4 +46,3 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test works in a folder of its own, with a cache of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".user-cache"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
