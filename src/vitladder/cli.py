@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -90,18 +89,11 @@ def _plan(arguments: Sequence[str]) -> int:
 
 
 def _fit(arguments: Sequence[str]) -> int:
-    from vitladder.laws.describe import describe_fit
-    from vitladder.laws.fit import fit_study
+    from vitladder.laws import command
 
-    parser = _parser("fit", "fit scaling laws to the complete runs of a study")
-    parser.add_argument("study", type=Path, help="a study's folder, such as outputs/demo")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    parser.add_argument("--bootstrap", type=int, default=200, help="resamples for the intervals")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
-    given = parser.parse_args(arguments)
-    fit = fit_study(given.study, bootstrap=given.bootstrap, seed=given.seed)
-    print(json.dumps(fit, indent=1, allow_nan=False) if given.json else describe_fit(fit))
-    return 0
+    parser = _parser("fit", "fit scaling laws to runs, of studies or of a table")
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(arguments))
 
 
 def _report(arguments: Sequence[str]) -> int:

@@ -69,7 +69,10 @@ def write_study(
 def test_a_known_law_comes_back_from_a_folder(tmp_path: Path) -> None:
     fit = fit_study(write_study(tmp_path), bootstrap=0)
     assert fit["runs"] == 20
-    assert fit["laws"]["parametric"]["params"] == pytest.approx(LAW.params(), rel=1e-4)
+    params = fit["laws"]["parametric"]["params"]
+    assert {name: params[name] for name in LAW.params()} == pytest.approx(LAW.params(), rel=1e-8)
+    assert params["coef"] == [params["A"], params["B"]]
+    assert params["exp"] == [params["alpha"], params["beta"]]
     assert fit["laws"]["parametric"]["a"] == pytest.approx(LAW.a, rel=1e-4)
     assert fit["flops_per_param_image"] == pytest.approx(FLOPS_PER_PARAM_IMAGE, rel=1e-6)
     assert fit["laws"]["isoflop"]["a"] == pytest.approx(LAW.a, abs=0.01)
@@ -92,7 +95,8 @@ def test_minima_lie_where_the_law_has_its_optimum(tmp_path: Path) -> None:
 def test_noise_gives_intervals_and_a_held_out_error(tmp_path: Path) -> None:
     fit = fit_study(write_study(tmp_path, noise=0.01), bootstrap=20)
     laws = fit["laws"]
-    assert set(laws["parametric"]["ci95"]) == {"E", "A", "B", "alpha", "beta", "a", "b"}
+    letters = {"E", "A", "B", "alpha", "beta", "a", "b", "coef", "exp"}
+    assert set(laws["parametric"]["ci95"]) == set(laws["parametric"]["se"]) == letters
     assert set(laws["isoflop"]["ci95"]) == {"a", "b"}
     assert 0 < fit["held_out"]["log_rmse"] < 0.05
     assert abs(fit["held_out"]["bias"]) <= fit["held_out"]["log_rmse"]
@@ -164,10 +168,12 @@ def test_runs_that_did_not_complete_are_counted_and_not_used(tmp_path: Path) -> 
 
 def test_few_runs_give_reasons_and_no_law(tmp_path: Path) -> None:
     write_run(tmp_path, "one")
-    fit = fit_study(tmp_path)
-    assert fit["laws"] == {"parametric": None, "isoflop": None}
+    with pytest.raises(UserError, match="no law can be fitted: parametric: the 5 parameters need"):
+        fit_study(tmp_path)
+    fit = fit_or_reasons(tmp_path)
+    assert set(fit["laws"].values()) == {None}
     assert fit["held_out"] is None
-    assert set(fit["reasons"]) == {"parametric", "isoflop", "held_out"}
+    assert set(fit["reasons"]) == {*fit["laws"], "held_out"}
     assert "no law" in describe_fit(fit)
 
 
@@ -233,7 +239,7 @@ def test_runs_with_other_settings_share_no_law(tmp_path: Path) -> None:
         UserError, match=r"attention\.name \(naive in 2 runs, sdpa in 2 runs\)"
     ) as no:
         fit_study(write_mixed(tmp_path))
-    assert str(no.value).endswith("put them in different studies, with study=NAME")
+    assert "put them in different studies, with study=NAME, or fit each apart" in str(no.value)
     assert "\n" not in str(no.value)
 
 
@@ -266,7 +272,7 @@ def test_the_command_refuses_a_mixed_study_in_one_line(
 def test_a_mixed_study_has_a_page_that_says_why_it_has_no_law(tmp_path: Path) -> None:
     fit = fit_or_reasons(write_mixed(tmp_path))
     assert fit["runs"] == 4
-    assert fit["laws"] == {"parametric": None, "isoflop": None}
+    assert fit["laws"] == {"parametric": None, "isoflop": None, "envelope": None}
     assert "attention.name" in describe_fit(fit)
     page = write_page(tmp_path, fit, command="vitladder report").read_text(encoding="utf-8")
     said = "one law is over size, compute and seed alone, and these runs"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vitladder.errors import UserError
-from vitladder.laws.fit import fit_study, unfitted_study
+from vitladder.laws.fit import fit_or_reasons, unfitted_study
 from vitladder.laws.forms import ParametricLaw
 from vitladder.report.page import write_page
 
@@ -83,7 +83,7 @@ def write_study(folder: Path, budgets: int = 4, **changes: Any) -> Path:
 
 
 def page_of(folder: Path, bootstrap: int = 10) -> str:
-    fit = fit_study(folder, bootstrap=bootstrap)
+    fit = fit_or_reasons(folder, bootstrap=bootstrap)
     return write_page(folder, fit, command=COMMAND).read_text(encoding="utf-8")
 
 
@@ -221,7 +221,7 @@ def test_a_minimum_says_how_many_sizes_it_rests_on(tmp_path: Path) -> None:
 
 def test_the_page_says_how_many_draws_hold_the_same_budgets(tmp_path: Path) -> None:
     folder = write_study(tmp_path)
-    resamples = fit_study(folder, bootstrap=40)["laws"]["isoflop"]["resamples"]
+    resamples = fit_or_reasons(folder, bootstrap=40)["laws"]["isoflop"]["resamples"]
     kept = f"{resamples['same_budgets']} of {resamples['used']} draws"
     assert f"In {kept} the same 4 budgets have an interior minimum" in page_of(folder, bootstrap=40)
     assert "the same 4 budgets" not in page_of(folder, bootstrap=0)

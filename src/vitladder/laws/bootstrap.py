@@ -1,31 +1,35 @@
-"""How sure the laws are: percentile intervals from studies drawn again (Efron 1979).
+"""How sure the IsoFLOP law is: 95 % intervals from residuals drawn again.
 
-The parametric law draws pairs: runs, with replacement, whose N and D come along. That is sound
-here because one smooth curve goes through all runs, and a run drawn twice counts twice.
-
-The IsoFLOP law draws residuals instead (Davison & Hinkley 1997, section 6.2.3): a parabola needs
-its sizes, so drawing runs would measure what losing a size does and not what noise does. Each draw
-adds residuals of the fitted parabolas, pooled over the budgets, to all runs and finds the minima
-again. Budgets whose minimum is at an edge have no parabola and take no part; a budget may lose its
-minimum in a draw, which is counted. A draw that determines no law is left out.
+Residuals are drawn instead of runs (Davison & Hinkley 1997, section 6.2.3): a parabola needs its
+sizes, so drawing runs would measure what losing a size does and not what noise does. Each draw adds
+residuals of the fitted parabolas, pooled over the budgets, to all runs and finds the minima again.
+Budgets whose minimum is at an edge have no parabola and take no part; a budget may lose its minimum
+in a draw, which is counted. A draw that determines no law is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from vitladder.laws.forms import ParametricLaw, Vector
-from vitladder.laws.isoflop import MIN_SIZES, Minimum, find_minimum, size_and_data_laws
-from vitladder.laws.parametric import NoLaw, fit_parametric
+from vitladder.laws.criterion import Matrix, Vector
+from vitladder.laws.isoflop import (
+    FLAT,
+    MIN_SIZES,
+    NEAR,
+    REACH,
+    Minimum,
+    SizeCurve,
+    find_minimum,
+    size_curve,
+)
+from vitladder.laws.resample import MIN_USED, PERCENTILES, interval, spread
 from vitladder.laws.study import RunPoint, budgets
 
-PERCENTILES = (2.5, 97.5)
-MIN_USED = 0.5  # of the draws: with fewer, the intervals would only show the draws that went well
 NO_RESIDUALS = (
     "each parabola goes exactly through its runs, so that nothing tells their noise: "
     "run a fourth size or a second seed"
@@ -34,34 +38,38 @@ NO_RESIDUALS = (
 
 @dataclass(frozen=True)
 class Intervals:
-    """95 % intervals by name (None, with the reason, where there are none), and their draws.
+    """95 % intervals and standard errors by name (None, with the reason, where there are none).
 
-    `same_budgets` counts the used draws in which every budget of the law kept its interior minimum;
-    None where a law has no minima.
+    `used` of the `drawn` draws gave a law; in `same_budgets` of them every budget of the law kept
+    its interior minimum.
     """
 
     ci95: dict[str, list[float]] | None
     drawn: int
     used: int
-    same_budgets: int | None = None
+    same_budgets: int
+    se: dict[str, float] | None = None
     reason: str | None = None
 
 
 @dataclass(frozen=True)
-class _Curve:
+class _Fitted:
     """One budget's runs, the log loss that its parabola expects of each, and which it used.
 
     Runs of sizes beside the parabola's are expected at their size's own mean.
     """
 
-    runs: Sequence[RunPoint]
+    minimum: Minimum
+    curve: SizeCurve
+    size: NDArray[np.intp]  # each run's index into the curve's sizes
+    log_loss: Vector
     expected: Vector
     used: NDArray[np.bool_]
 
     @property
     def residuals(self) -> Vector:
         """Log measured - log expected loss of the used runs."""
-        return np.log([run.loss for run in self.runs])[self.used] - self.expected[self.used]
+        return self.log_loss[self.used] - self.expected[self.used]
 
     @property
     def freedom(self) -> int:
@@ -69,57 +77,45 @@ class _Curve:
         return len(self.residuals) - MIN_SIZES
 
 
-def parametric_intervals(
-    n_params: Vector, images: Vector, loss: Vector, law: ParametricLaw, drawn: int, seed: int
-) -> Intervals:
-    """Intervals for E, A, B, alpha, beta, a and b; each draw starts at the point fit.
-
-    N, D in images and loss in nats: [runs].
-    """
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(drawn):
-        pick = rng.integers(0, len(loss), len(loss))
-        try:
-            drawn_law = fit_parametric(n_params[pick], images[pick], loss[pick], start=law).law
-        except NoLaw:
-            continue
-        found.append(drawn_law.params() | {"a": drawn_law.a, "b": drawn_law.b})
-    return _intervals(found, drawn)
-
-
 def isoflop_intervals(runs: Sequence[RunPoint], drawn: int, seed: int) -> Intervals:
     """Intervals for the exponents a (of N*) and b (of D*) through the runs' interior minima."""
     curves = [curve for group in budgets(runs) if (curve := _fitted(group)) is not None]
     noise = _noise(curves)
-    if len(noise) == 0:
-        return Intervals(None, drawn, used=0, same_budgets=0, reason=NO_RESIDUALS)
+    if len(noise) == 0 or drawn == 0:
+        reason = NO_RESIDUALS if len(noise) == 0 else "no draws were asked for"
+        return Intervals(None, drawn, used=0, same_budgets=0, reason=reason)
     rng = np.random.default_rng(seed)
-    found, same_budgets = [], 0
-    for _ in range(drawn):
-        minima = [_drawn_minimum(curve, noise, rng) for curve in curves]
-        kept = [minimum for minimum in minima if minimum is not None and not minimum.edge]
-        size, data = size_and_data_laws(kept)
-        if size is not None and data is not None:
-            found.append({"a": size.exponent, "b": data.exponent})
-            same_budgets += len(kept) == len(curves)
-    return _intervals(found, drawn, same_budgets)
+    log_n, log_d = zip(*(_drawn_optima(curve, noise, drawn, rng) for curve in curves), strict=True)
+    log_c = np.log([curve.minimum.flops for curve in curves])
+    kept = np.isfinite(log_n).sum(axis=0)
+    exponents = {"a": _slopes(log_c, np.array(log_n)), "b": _slopes(log_c, np.array(log_d))}
+    used = (kept >= 2) & np.isfinite(exponents["a"])
+    exponents = {name: values[used] for name, values in exponents.items()}
+    count, same = int(used.sum()), int((used & (kept == len(curves))).sum())
+    if count < MIN_USED * drawn:
+        reason = f"only {count} of {drawn} draws gave a law: the runs are too few or too alike"
+        return Intervals(None, drawn, count, same, reason=reason)
+    ci95 = {name: interval(values) for name, values in exponents.items()}
+    se = {name: spread(values) for name, values in exponents.items()}
+    return Intervals(ci95, drawn, count, same, se)
 
 
-def _fitted(group: Sequence[RunPoint]) -> _Curve | None:
+def _fitted(group: Sequence[RunPoint]) -> _Fitted | None:
     """One budget's runs around its parabola, or None without an interior minimum."""
     minimum = find_minimum(group)
     if minimum is None or minimum.parabola is None or minimum.span is None:
         return None
+    curve = size_curve(group)
     n_params, log_loss = np.array([(run.n_params, np.log(run.loss)) for run in group]).T
+    size = np.abs(np.log(n_params)[:, None] - curve.log_n).argmin(axis=1)
     low, high = minimum.span
-    used = (low <= n_params) & (n_params <= high)
-    own_mean = np.array([log_loss[n_params == size].mean() for size in n_params])
+    used = (low <= curve.n_params[size]) & (curve.n_params[size] <= high)
+    own_mean = curve.log_loss[size]
     expected = np.where(used, np.polyval(minimum.parabola, np.log(n_params)), own_mean)
-    return _Curve(group, expected, used)
+    return _Fitted(minimum, curve, size, log_loss, expected, used)
 
 
-def _noise(curves: Sequence[_Curve]) -> Vector:
+def _noise(curves: Sequence[_Fitted]) -> Vector:
     """The residuals of all curves, as large as the noise was: empty where no curve has any.
 
     A parabola takes up part of the noise, which sqrt(runs / (runs - 3)) gives back. How large the
@@ -137,26 +133,69 @@ def _noise(curves: Sequence[_Curve]) -> Vector:
     return np.concatenate(scaled)
 
 
-def _drawn_minimum(curve: _Curve, noise: Vector, rng: np.random.Generator) -> Minimum | None:
-    """The minimum of a budget whose runs got other noise."""
-    losses = np.exp(curve.expected + rng.choice(noise, len(curve.runs)))
-    drawn = zip(curve.runs, losses, strict=True)
-    return find_minimum([replace(run, loss=float(loss)) for run, loss in drawn])
+def _drawn_optima(
+    fitted: _Fitted, noise: Vector, drawn: int, rng: np.random.Generator
+) -> tuple[Vector, Vector]:
+    """Log N* and log D* of a budget whose runs got other noise [drawn]; nan where at an edge."""
+    losses = fitted.expected + rng.choice(noise, (drawn, len(fitted.expected)))
+    sizes = len(fitted.curve.n_params)
+    mean = np.stack([losses[:, fitted.size == k].mean(axis=1) for k in range(sizes)], axis=1)
+    log_n = drawn_vertices(fitted.curve.log_n, mean)
+    log_d = np.interp(log_n, fitted.curve.log_n, fitted.curve.log_d)
+    return log_n, np.where(np.isfinite(log_n), log_d, np.nan)
 
 
-def _intervals(
-    found: Sequence[dict[str, float]], drawn: int, same_budgets: int | None = None
-) -> Intervals:
-    if drawn == 0 or len(found) < MIN_USED * drawn:
-        return Intervals(None, drawn, len(found), same_budgets, _too_few(drawn, len(found)))
-    ci95 = {
-        name: [float(x) for x in np.percentile([one[name] for one in found], PERCENTILES)]
-        for name in found[0]
-    }
-    return Intervals(ci95, drawn, len(found), same_budgets)
+def drawn_vertices(log_n: Vector, log_loss: Matrix) -> Vector:
+    """Where `isoflop.find_minimum` puts each draw's vertex [drawn]; nan where it names an edge.
+
+    `log_n`: [sizes], ascending; `log_loss`: [drawn, sizes].
+    """
+    lowest = log_loss.argmin(axis=1)
+    first, last = _windows(log_loss, lowest)
+    inner = (lowest > 0) & (lowest < len(log_n) - 1)
+    found = np.full(len(log_loss), np.nan)
+    for low, high in sorted(set(zip(first[inner].tolist(), last[inner].tolist(), strict=True))):
+        rows = np.flatnonzero(inner & (first == low) & (last == high))
+        x = log_n[low : high + 1] - log_n[low]
+        square, slope, _ = np.polyfit(x, log_loss[rows, low : high + 1].T, 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            vertex = -slope / (2 * square)
+        inside = (square > FLAT) & (vertex > 0) & (vertex < x[-1])
+        found[rows[inside]] = log_n[low] + vertex[inside]
+    return found
 
 
-def _too_few(drawn: int, used: int) -> str:
-    if drawn == 0:
-        return "no draws were asked for"
-    return f"only {used} of {drawn} draws gave a law: the runs are too few or too alike"
+def _windows(
+    log_loss: Matrix, lowest: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first and the last size of each draw's parabola, by the rule of `isoflop.near`."""
+    draws, sizes = log_loss.shape
+    limit = log_loss[np.arange(draws), lowest] + NEAR
+    first, last = lowest - 1, lowest + 1
+    for _ in range(REACH - 1):
+        further = np.maximum(first - 1, 0)
+        first = np.where(
+            (first - 1 >= np.maximum(0, lowest - REACH))
+            & (log_loss[np.arange(draws), further] < limit),
+            first - 1,
+            first,
+        )
+        further = np.minimum(last + 1, sizes - 1)
+        last = np.where(
+            (last + 1 <= np.minimum(sizes - 1, lowest + REACH))
+            & (log_loss[np.arange(draws), further] < limit),
+            last + 1,
+            last,
+        )
+    return first, last
+
+
+def _slopes(log_c: Vector, values: Matrix) -> Vector:
+    """Least-squares slopes of each draw's values [budgets, drawn] over log C, without nan."""
+    there = np.isfinite(values)
+    count = np.maximum(there.sum(axis=0), 1)
+    x = np.where(there, log_c[:, None], 0.0)
+    y = np.where(there, values, 0.0)
+    x = np.where(there, x - x.sum(axis=0) / count, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((x * y).sum(axis=0) / (x * x).sum(axis=0))

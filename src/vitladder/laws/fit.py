@@ -1,76 +1,280 @@
-"""From a study's folder to its laws: the one answer that the command and the page show."""
+"""From runs to their laws: the one answer that the command, the page and fit.json show."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitladder.errors import UserError
-from vitladder.laws.bootstrap import isoflop_intervals, parametric_intervals
+from vitladder.laws import approaches
+from vitladder.laws.additive import Additive
+from vitladder.laws.answer import FittedLaw, columns_of, fit_formula
+from vitladder.laws.catalogue import FORMULAS, OF_ONE_COLUMN, applicable, make_law
 from vitladder.laws.comparable import difference
-from vitladder.laws.forms import FORM, ParametricLaw, Vector, flops_per_param_image
-from vitladder.laws.isoflop import find_minima, size_and_data_laws
-from vitladder.laws.parametric import NoLaw, ParametricFit, fit_parametric
-from vitladder.laws.study import (
-    RunPoint,
-    budgets,
-    excluded,
-    points,
-    read_records,
-    study_name,
-    usable,
-)
+from vitladder.laws.disagreement import disagreements
+from vitladder.laws.held_out import Entrant, tournament
+from vitladder.laws.law import NoLaw
+from vitladder.laws.request import Prepared, Request, prepare, select
+from vitladder.laws.sources import read_sources, study_table
+from vitladder.laws.study import RunPoint, excluded, read_records, study_name, usable
+from vitladder.laws.table import Table, refuse_duplicates
 from vitladder.runs.record import Record
 
-SCHEMA = 1
-LOSS = "huber(1e-3) on log residuals"
+SCHEMA = 2
 
 
-def fit_study(folder: Path, *, bootstrap: int = 200, seed: int = 0) -> dict[str, Any]:
-    """The laws of a study's complete runs, as plain data for JSON (no NaN; null with a reason).
+@dataclass(frozen=True)
+class Fit:
+    """An answer as plain data for JSON, and the laws behind it, for what draws on their draws."""
 
-    `bootstrap` is the number of draws behind each interval. Raises UserError where the folder holds
-    no study, no complete run, or runs that no law may pool, or where `bootstrap` or `seed` is
-    negative.
+    data: dict[str, Any]
+    laws: Mapping[str, FittedLaw]
+    table: Table | None = None
+
+    def predictions(self, law: str) -> list[float]:
+        """A law's prediction for every row of the table that was fitted."""
+        if self.table is None:
+            return []
+        optimum = self.laws[law].optimum
+        columns = columns_of(self.table, optimum.problem.law)
+        return [float(value) for value in optimum.predict(columns)]
+
+
+def fit_sources(paths: Sequence[Path], request: Request) -> Fit:
+    """Fit the laws that are asked for to runs of studies, CSV and Parquet files.
+
+    The answer has no NaN: null with a reason. Raises UserError for bad input, and where no law at
+    all can be fitted.
     """
-    for name, value in (("bootstrap", bootstrap), ("seed", seed)):
-        if value < 0:
-            raise UserError(f"{name} is {value}: give a whole number, 0 or more")
+    request.check()
+    _comparable(paths, request)
+    table = select(read_sources(paths), request)
+    head = _head(paths)
+    if request.by is None:
+        fitted = fit_table(table, request)
+        _some_law(table, fitted.data)
+        return replace(fitted, data=head | fitted.data)
+    parts = _groups(table, request.by)
+    groups = {value: fit_table(part, request).data for value, part in parts.items()}
+    if not any(any(group["laws"].values()) for group in groups.values()):
+        _some_law(table, next(iter(groups.values())))
+    totals = {"runs": sum(group["runs"] for group in groups.values()), "laws": {}}
+    return Fit(head | totals | {"by": request.by, "groups": groups}, {})
+
+
+def _head(paths: Sequence[Path]) -> dict[str, Any]:
+    """What an answer is about."""
+    source = ", ".join(str(path) for path in paths)
+    counts = _excluded(paths)
+    return {"schema": SCHEMA, "study": _name(paths), "source": source, "excluded": counts}
+
+
+def _some_law(table: Table, data: Mapping[str, Any]) -> None:
+    """Raise UserError where no law at all was fitted."""
+    if not any(data["laws"].values()):
+        missing = [name for name in data["laws"] if name in data["reasons"]][:2]
+        listed = "; ".join(f"{name}: {data['reasons'][name]}" for name in missing)
+        raise UserError(f"{table.source}: no law can be fitted: {listed}")
+
+
+def fit_study(folder: Path, *, bootstrap: int = 4000, seed: int = 0) -> dict[str, Any]:
+    """All laws of a study's complete runs. Raises UserError where it has none."""
+    return fit_sources([folder], Request(bootstrap=bootstrap, seed=seed)).data
+
+
+def fit_or_reasons(folder: Path, *, bootstrap: int = 4000, seed: int = 0) -> dict[str, Any]:
+    """What a page shows: `fit_study`, or `unfitted_study` where the runs can have no law.
+
+    Raises UserError where the folder holds no study.
+    """
     records = read_records(folder)
-    reason = _why_no_law(records)
-    if reason:
-        raise UserError(f"{folder}: {reason}; {_advice(records, folder)}")
-    return _fit(records, folder, bootstrap, seed)
+    if _why_no_law(records):
+        return unfitted_study(folder)
+    request = Request(bootstrap=bootstrap, seed=seed)
+    fitted = fit_table(study_table(folder, records), request)
+    return _head([folder]) | fitted.data
 
 
 def unfitted_study(folder: Path) -> dict[str, Any]:
     """The same shape for a study that `fit_study` refuses, so that its page can be written."""
     records = read_records(folder)
     reason = _why_no_law(records) or "not fitted"
-    return {
-        "schema": SCHEMA,
-        "study": study_name(records, folder),
+    laws = (Additive.name, *approaches.NAMES)
+    return _head([folder]) | {
         "runs": len(usable(records)),
-        "excluded": excluded(records),
-        "laws": {"parametric": None, "isoflop": None},
+        "of_study": True,
+        "flops_per": None,
+        "dropped_worst": [],
+        "laws": dict.fromkeys(laws),
         "held_out": None,
+        "flagged_runs": [],
         "flops_per_param_image": None,
-        "reasons": dict.fromkeys(("parametric", "isoflop", "held_out"), reason),
+        "tournament": [],
+        "disagreement": None,
+        "reasons": dict.fromkeys((*laws, "held_out"), reason),
     }
 
 
-def fit_or_reasons(folder: Path, *, bootstrap: int = 200, seed: int = 0) -> dict[str, Any]:
-    """What a page shows: `fit_study`, or `unfitted_study` where the runs can have no law.
+def fit_table(table: Table, request: Request) -> Fit:
+    """The laws of one table, without its flagged runs where the request drops them."""
+    prepared = prepare(table, request)
+    fitted = _fit(prepared, request)
+    flagged = [one["run"] for one in fitted.data["flagged_runs"]]
+    if not (request.drop_flagged and flagged):
+        return fitted
+    names = [prepared.fitted.name(row) for row in range(len(prepared.fitted))]
+    keep = [row for row, name in enumerate(names) if name not in flagged]
+    notes = {**prepared.notes, "dropped_flagged": fitted.data["flagged_runs"]}
+    kept = Prepared(
+        prepared.fitted.rows(keep), prepared.held_out, prepared.target, prepared.images, notes
+    )
+    return _fit(kept, request)
 
-    Raises UserError where the folder holds no study.
-    """
-    if _why_no_law(read_records(folder)):
-        return unfitted_study(folder)
-    return fit_study(folder, bootstrap=bootstrap, seed=seed)
+
+def _fit(prepared: Prepared, request: Request) -> Fit:
+    """Every law that is asked for, and what they say together."""
+    table, reasons = prepared.fitted, dict[str, str]()
+    everything = request.law == "auto"
+    names = applicable(table) if everything else [request.law]
+    if request.terms and everything:
+        names = [Additive.name]
+    if not names:
+        raise table.missing("n_params" if "flops" in table else "flops")
+    laws: dict[str, Any] = {}
+    fitted: dict[str, FittedLaw] = {}
+    for name in names:
+        try:
+            if name in FORMULAS:
+                drawn = 0 if everything and name in OF_ONE_COLUMN else request.bootstrap
+                law = make_law(name, request.terms, table)
+                fitted[name] = fit_formula(prepared, law, request, drawn)
+                laws[name] = fitted[name].data
+            else:
+                laws[name] = _approach(name, prepared, request, reasons)
+        except NoLaw as why:
+            if not everything:
+                raise UserError(f"{table.source}: {name}: {why}") from why
+            laws[name], reasons[name] = None, str(why)
+    return Fit(_together(prepared, request, laws, fitted, reasons), fitted, table)
+
+
+def _approach(
+    name: str, prepared: Prepared, request: Request, reasons: dict[str, str]
+) -> dict[str, Any]:
+    """IsoFLOP or the envelope."""
+    table = prepared.fitted
+    data = prepared.images or "images"
+    points = _run_points(prepared, data)
+    numbers = ["n_params", data, "flops", prepared.target]
+    if name == "envelope":
+        refuse_duplicates(table, numbers)
+        return approaches.envelope_law(
+            table.with_column("images", table.column(data)).with_column(
+                "loss", table.column(prepared.target)
+            ),
+            request.bootstrap,
+            request.seed,
+            reasons,
+        )
+    refuse_duplicates(table, ["run", "seed", *numbers])
+    found = approaches.isoflop(points, request.bootstrap, request.seed, reasons)
+    if request.law == name and len(found["minima"]) < 2:
+        raise NoLaw("one budget only: N* over C needs at least two budgets of three sizes")
+    return found
+
+
+def _run_points(prepared: Prepared, data: str) -> list[RunPoint]:
+    """The rows as runs. Raises UserError where N, D, C or the loss is missing or not positive."""
+    table = prepared.fitted
+    names = ("n_params", data, "flops", prepared.target, "budget")
+    columns = np.array([table.numbers(name) for name in names])
+    return [
+        RunPoint(table.name(row), *(float(value) for value in columns[:, row]))
+        for row in range(len(table))
+    ]
+
+
+def _together(
+    prepared: Prepared,
+    request: Request,
+    laws: Mapping[str, Any],
+    fitted: Mapping[str, FittedLaw],
+    reasons: dict[str, str],
+) -> dict[str, Any]:
+    """What stands beside the laws: the main law's held-out error, the tournament, disagreement."""
+    main_name = Additive.name if request.law == "auto" else request.law
+    main = fitted[main_name].data if main_name in fitted else None
+    parametric = laws.get(Additive.name)
+    for name in ("ci95", "bound"):
+        if parametric and name in parametric["reasons"]:
+            reasons[f"{Additive.name}_{name}"] = parametric["reasons"][name]
+    if main is None or main["held_out"] is None:
+        reasons["held_out"] = _why_nothing_held_out(main_name, main, reasons)
+    return {
+        "runs": len(prepared.fitted),
+        "of_study": "folder" in prepared.fitted,
+        **prepared.notes,
+        "criterion": {
+            "loss": request.criterion.loss,
+            "delta": request.criterion.delta,
+            "residual": request.criterion.residual,
+        },
+        "laws": dict(laws),
+        "held_out": main["held_out"] if main else None,
+        "flagged_runs": main["flagged_runs"] if main else [],
+        "flops_per_param_image": parametric["flops_per_param_image"] if parametric else None,
+        "tournament": _tournament(prepared.fitted, fitted),
+        "disagreement": disagreements(laws),
+        "reasons": reasons,
+    }
+
+
+def _why_nothing_held_out(
+    name: str, main: Mapping[str, Any] | None, reasons: Mapping[str, str]
+) -> str:
+    if main is not None:
+        return str(main["reasons"]["held_out"])
+    return reasons.get(name, f"{name} predicts no loss")
+
+
+def _tournament(table: Table, fitted: Mapping[str, FittedLaw]) -> list[dict[str, Any]]:
+    """The fitted formulas by how they predict the rows that all of them are fitted to."""
+    entrants = [Entrant(law.optimum, law.rows) for law in fitted.values()]
+    if not entrants:
+        return []
+    first = entrants[0].optimum.problem.law.inputs[0]
+    compute = table.numbers("flops" if "flops" in table else first)
+    targets = min((entrant.rows for entrant in entrants), key=len)
+    return tournament(entrants, compute, targets)
+
+
+def _groups(table: Table, by: str) -> dict[str, Table]:
+    """The rows of each value of a column, in the order of first appearance."""
+    rows: dict[str, list[int]] = {}
+    for row, cell in enumerate(table.column(by)):
+        rows.setdefault("" if cell is None else str(cell), []).append(row)
+    return {value: table.rows(np.array(part)) for value, part in rows.items()}
+
+
+def _comparable(paths: Sequence[Path], request: Request) -> None:
+    """Refuse a study without a usable run, or of runs that differ in more than size and compute."""
+    for path in paths:
+        if not path.is_dir():
+            continue
+        records = read_records(path)
+        if not usable(records):
+            advice = f"run `vitladder train -m +sweep={study_name(records, path)}` first"
+            raise UserError(f"{path}: no run is complete ({_counts(records)}); {advice}")
+        reason = None if request.by or request.where else difference(usable(records))
+        if reason:
+            raise UserError(
+                f"{path}: {reason}; put them in different studies, with study=NAME, "
+                "or fit each apart, with --by COLUMN or --where"
+            )
 
 
 def _why_no_law(records: Sequence[Record]) -> str | None:
@@ -79,138 +283,20 @@ def _why_no_law(records: Sequence[Record]) -> str | None:
     return difference(runs) if runs else f"no run is complete ({_counts(records)})"
 
 
-def _advice(records: Sequence[Record], folder: Path) -> str:
-    """What to do about runs that can have no law."""
-    if usable(records):
-        return "put them in different studies, with study=NAME"
-    return f"run `vitladder train -m +sweep={study_name(records, folder)}` first"
-
-
 def _counts(records: Sequence[Record]) -> str:
     return ", ".join(f"{count} {name}" for name, count in excluded(records).items() if count)
 
 
-def _fit(records: Sequence[Record], folder: Path, bootstrap: int, seed: int) -> dict[str, Any]:
-    runs, reasons = points(records), dict[str, str]()
-    n_params, images, _ = columns(runs)
-    k = flops_per_param_image(n_params, images, np.array([run.flops for run in runs]))
-    return {
-        "schema": SCHEMA,
-        "study": study_name(records, folder),
-        "runs": len(runs),
-        "excluded": excluded(records),
-        "laws": {
-            "parametric": _parametric(runs, k, bootstrap, seed, reasons),
-            "isoflop": _isoflop(runs, bootstrap, seed, reasons),
-        },
-        "held_out": _held_out(runs, reasons),
-        "flops_per_param_image": k,
-        "reasons": reasons,
-    }
+def _excluded(paths: Sequence[Path]) -> dict[str, int]:
+    """How many runs of the studies no law sees, by why."""
+    counts: dict[str, int] = {}
+    for path in paths:
+        if path.is_dir():
+            for name, count in excluded(read_records(path)).items():
+                counts[name] = counts.get(name, 0) + count
+    return counts
 
 
-def columns(runs: Sequence[RunPoint]) -> tuple[Vector, Vector, Vector]:
-    """N, D in images and loss in nats of the runs, each [runs]."""
-    table = np.array([(run.n_params, run.images, run.loss) for run in runs])
-    return table[:, 0], table[:, 1], table[:, 2]
-
-
-def _fit_runs(runs: Sequence[RunPoint]) -> ParametricFit:
-    return fit_parametric(*columns(runs))
-
-
-def _parametric(
-    runs: Sequence[RunPoint], k: float, bootstrap: int, seed: int, reasons: dict[str, str]
-) -> dict[str, Any] | None:
-    try:
-        fit = _fit_runs(runs)
-    except NoLaw as why:
-        reasons["parametric"] = str(why)
-        return None
-    intervals = parametric_intervals(*columns(runs), fit.law, bootstrap, seed)
-    if intervals.reason:
-        reasons["parametric_ci95"] = intervals.reason
-    if fit.law.E == 0:
-        reasons["parametric_bound"] = "E is 0: these runs show no loss that would remain"
-    return {
-        "form": FORM,
-        "params": fit.law.params(),
-        "objective": fit.objective,
-        "loss": LOSS,
-        "ci95": intervals.ci95,
-        "a": fit.law.a,
-        "b": fit.law.b,
-        "flops_per_param_image": k,
-        "resamples": {"drawn": intervals.drawn, "used": intervals.used, "of": "runs"},
-    }
-
-
-def _isoflop(
-    runs: Sequence[RunPoint], bootstrap: int, seed: int, reasons: dict[str, str]
-) -> dict[str, Any] | None:
-    minima = find_minima(runs)
-    if not minima:
-        reasons["isoflop"] = "no budget has three sizes: an IsoFLOP curve needs them"
-        return None
-    found: dict[str, Any] = {"minima": [asdict(minimum) for minimum in minima]}
-    found |= dict.fromkeys(("a", "k", "b", "k_images", "ci95", "resamples"))
-    size, data = size_and_data_laws(minima)
-    if size is None or data is None:
-        interior = sum(not minimum.edge for minimum in minima)
-        reasons["isoflop"] = (
-            f"{interior} of {len(minima)} budgets with an interior minimum: N* over C needs two"
-        )
-        return found
-    found |= {"a": size.exponent, "k": size.k, "b": data.exponent, "k_images": data.k}
-    return found | _isoflop_intervals(runs, bootstrap, seed, reasons)
-
-
-def _isoflop_intervals(
-    runs: Sequence[RunPoint], bootstrap: int, seed: int, reasons: dict[str, str]
-) -> dict[str, Any]:
-    intervals = isoflop_intervals(runs, bootstrap, seed)
-    if intervals.reason:
-        reasons["isoflop_ci95"] = intervals.reason
-    return {
-        "ci95": intervals.ci95,
-        "resamples": {
-            "drawn": intervals.drawn,
-            "used": intervals.used,
-            "same_budgets": intervals.same_budgets,
-            "of": "residuals of the parabolas, pooled over budgets",
-        },
-    }
-
-
-def _held_out(runs: Sequence[RunPoint], reasons: dict[str, str]) -> dict[str, Any] | None:
-    """The error on the largest budget of the law that was fitted without it, or None."""
-    *smaller, largest = budgets(runs)
-    if not smaller:
-        reasons["held_out"] = "one budget: nothing is left to fit without it"
-        return None
-    try:
-        law = _fit_runs([run for group in smaller for run in group]).law
-    except NoLaw as why:
-        reasons["held_out"] = f"without the largest budget: {why}"
-        return None
-    return _error(law, largest)
-
-
-def _error(law: ParametricLaw, runs: Sequence[RunPoint]) -> dict[str, Any]:
-    """How far the law is from runs of one budget that it was not fitted to.
-
-    A residual is log measured - log predicted: a negative bias means a lower loss than predicted.
-    """
-    n_params, images, loss = columns(runs)
-    predicted = law.loss(n_params, images)
-    residuals = np.log(loss) - np.log(predicted)
-    return {
-        "log_rmse": float(np.sqrt(np.mean(residuals**2))),
-        "bias": float(np.mean(residuals)),
-        "rows": len(runs),
-        "flops": float(np.exp(np.mean(np.log([run.flops for run in runs])))),
-        "params": law.params(),
-        "predicted": {
-            run.run_key: float(value) for run, value in zip(runs, predicted, strict=True)
-        },
-    }
+def _name(paths: Sequence[Path]) -> str:
+    names = [study_name(read_records(path), path) if path.is_dir() else path.stem for path in paths]
+    return ", ".join(names)

@@ -5,11 +5,11 @@ Hoffmann et al. 2022 (arXiv:2203.15556), section 3.2, approach 2.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import Akima1DInterpolator
 
 from vitladder.laws.forms import Vector
 from vitladder.laws.study import RunPoint, budgets
@@ -17,6 +17,8 @@ from vitladder.laws.study import RunPoint, budgets
 MIN_SIZES = 3  # a parabola has three coefficients
 REACH = 2  # sizes on each side of the lowest that the parabola may use
 NEAR = 0.25  # of log loss above the lowest: sizes beyond the neighbours are used only up to here
+SAME_SIZE = 1.01
+AKIMA_POINTS = 2001  # where the interpolation is looked at: in log N
 FLAT = 1e-9  # curvature below this is a line
 
 
@@ -27,7 +29,8 @@ class Minimum:
     At an edge (`edge`, with its `reason`) it is the lowest run, not a minimum, and no law uses it.
     `parabola` holds the coefficients of log loss in log N, highest power first, valid on `span`
     (the smallest and the largest N that it was fitted to); it was fitted to `sizes_used` sizes, and
-    goes exactly through them where those are three.
+    goes exactly through them where those are three. `akima` is the lowest point (N, D, loss) of
+    Akima's interpolation of log loss over log N through the same sizes.
     """
 
     budget: float
@@ -40,6 +43,7 @@ class Minimum:
     parabola: tuple[float, float, float] | None = None
     span: tuple[float, float] | None = None
     sizes_used: int = 0
+    akima: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class PowerLaw:
 
 
 @dataclass(frozen=True)
-class _Curve:
+class SizeCurve:
     """One budget's runs by size (ascending): N, and the mean logs of images and loss over seeds."""
 
     n_params: Vector
@@ -112,7 +116,7 @@ def find_minimum(group: Sequence[RunPoint]) -> Minimum | None:
     is the first or last one, the parabola opens downward, or its vertex lies outside of the sizes
     it was fitted to.
     """
-    curve = _curve(group)
+    curve = size_curve(group)
     if len(curve.n_params) < MIN_SIZES:
         return None
     fitted = _parabola(curve)
@@ -124,10 +128,12 @@ def fit_power_law(flops: Vector, value: Vector) -> PowerLaw | None:
 
     `flops` and `value`: [minima], positive; the value is in parameters or in images.
     """
-    if len(flops) < 2 or np.ptp(np.log(flops)) == 0:
+    if len(flops) < 2 or flops.min() == flops.max():
         return None
-    exponent, log_k = np.polyfit(np.log(flops), np.log(value), 1)
-    return PowerLaw(k=float(np.exp(log_k)), exponent=float(exponent))
+    x, y = np.log(flops), np.log(value)
+    off = x - x.mean()
+    exponent = float(off @ y / (off @ off))
+    return PowerLaw(k=float(np.exp(y.mean() - exponent * x.mean())), exponent=exponent)
 
 
 def size_and_data_laws(minima: Sequence[Minimum]) -> tuple[PowerLaw | None, PowerLaw | None]:
@@ -139,15 +145,25 @@ def size_and_data_laws(minima: Sequence[Minimum]) -> tuple[PowerLaw | None, Powe
     return fit_power_law(flops, sizes), fit_power_law(flops, images)
 
 
-def _curve(group: Sequence[RunPoint]) -> _Curve:
-    by_size: dict[float, list[RunPoint]] = defaultdict(list)
-    for run in group:
-        by_size[run.n_params].append(run)
-    sizes = sorted(by_size)
-    return _Curve(
-        n_params=np.array(sizes),
-        log_d=np.array([np.mean([np.log(run.images) for run in by_size[n]]) for n in sizes]),
-        log_loss=np.array([np.mean([np.log(run.loss) for run in by_size[n]]) for n in sizes]),
+def akima_laws(minima: Sequence[Minimum]) -> tuple[PowerLaw | None, PowerLaw | None]:
+    """N* and D* over C through the interpolated minima, or None with fewer than two."""
+    inner = [(one.flops, *one.akima) for one in minima if not one.edge and one.akima is not None]
+    flops, sizes, images, _ = np.array(inner).reshape(-1, 4).T
+    return fit_power_law(flops, sizes), fit_power_law(flops, images)
+
+
+def size_curve(group: Sequence[RunPoint]) -> SizeCurve:
+    """One budget's runs by size, over seeds; sizes within 1 % of the smallest are one size."""
+    by_size: list[list[RunPoint]] = []
+    for run in sorted(group, key=lambda run: run.n_params):
+        if by_size and run.n_params <= by_size[-1][0].n_params * SAME_SIZE:
+            by_size[-1].append(run)
+        else:
+            by_size.append([run])
+    return SizeCurve(
+        n_params=np.array([_mean_in_logs([run.n_params for run in runs]) for runs in by_size]),
+        log_d=np.array([np.mean([np.log(run.images) for run in runs]) for runs in by_size]),
+        log_loss=np.array([np.mean([np.log(run.loss) for run in runs]) for runs in by_size]),
     )
 
 
@@ -162,7 +178,7 @@ def _near(log_loss: Vector, lowest: int) -> slice:
     return slice(first, last + 1)
 
 
-def _parabola(curve: _Curve) -> _Parabola | str:
+def _parabola(curve: SizeCurve) -> _Parabola | str:
     """The parabola around the lowest size, or why it has no minimum between its sizes."""
     lowest = int(np.argmin(curve.log_loss))
     if lowest in (0, len(curve.log_loss) - 1):
@@ -179,7 +195,7 @@ def _parabola(curve: _Curve) -> _Parabola | str:
     return parabola
 
 
-def _vertex(group: Sequence[RunPoint], curve: _Curve, parabola: _Parabola) -> Minimum:
+def _vertex(group: Sequence[RunPoint], curve: SizeCurve, parabola: _Parabola) -> Minimum:
     """The interior minimum, at the parabola's vertex."""
     return Minimum(
         budget=_mean_in_logs([run.budget for run in group]),
@@ -191,10 +207,20 @@ def _vertex(group: Sequence[RunPoint], curve: _Curve, parabola: _Parabola) -> Mi
         parabola=parabola.coefficients,
         span=(float(parabola.sizes[0]), float(parabola.sizes[-1])),
         sizes_used=len(parabola.sizes),
+        akima=_akima(curve),
     )
 
 
-def _edge(group: Sequence[RunPoint], curve: _Curve, reason: str) -> Minimum:
+def _akima(curve: SizeCurve) -> tuple[float, float, float]:
+    """The lowest point of Akima's interpolation (Akima 1970) through all sizes: N, D, loss."""
+    log_n = np.linspace(curve.log_n[0], curve.log_n[-1], AKIMA_POINTS)
+    log_loss = Akima1DInterpolator(curve.log_n, curve.log_loss)(log_n)
+    lowest = int(np.argmin(log_loss))
+    log_d = np.interp(log_n[lowest], curve.log_n, curve.log_d)
+    return float(np.exp(log_n[lowest])), float(np.exp(log_d)), float(np.exp(log_loss[lowest]))
+
+
+def _edge(group: Sequence[RunPoint], curve: SizeCurve, reason: str) -> Minimum:
     """The lowest size, where the curve has no interior minimum."""
     lowest = int(np.argmin(curve.log_loss))
     return Minimum(

@@ -31,7 +31,9 @@ def _over(runs: Sequence[RunPoint]) -> str:
 
 
 def _found(runs: Sequence[RunPoint], fit: Fit) -> str:
-    isoflop, parametric = fit["laws"]["isoflop"], fit["laws"]["parametric"]
+    isoflop, parametric = fit["laws"].get("isoflop"), fit["laws"].get("parametric")
+    if parametric and parametric["a"] is None:
+        parametric = None  # it cannot tell size from data in these runs
     if isoflop and isoflop["a"] is not None:
         return (
             f"{_over(runs)}, the best size grows as N* ∝ C^{_value(isoflop, 'a')} and the best "
@@ -65,8 +67,8 @@ def _one_reason(fit: Fit) -> bool:
 
 
 def _value(law: Mapping[str, Any], name: str) -> str:
-    ci95 = law["ci95"]
-    if ci95 is None:
+    ci95 = law["ci95"] or {}
+    if name not in ci95:
         return f"{plain(law[name], 2)} (no interval: too few runs)"
     low, high = ci95[name]
     return f"{plain(law[name], 2)} (95 % interval {plain(low, 2)} to {plain(high, 2)})"

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from vitladder.laws.forms import FORM
 from vitladder.laws.study import RunPoint, points, read_records, study_name
 from vitladder.report import markup, provenance, tables
 from vitladder.report.answer import answer
@@ -105,7 +106,7 @@ def _laws(fit: Fit) -> str:
     parametric, isoflop = laws.get("parametric"), laws.get("isoflop")
     content = []
     if parametric:
-        caption = f"Parametric law {parametric['form']}"
+        caption = f"Parametric law {FORM}"
         content.append(markup.table(caption, tables.LAW_HEAD, tables.parametric_rows(parametric)))
     if isoflop and isoflop["a"] is not None:
         caption = "Power laws through the IsoFLOP minima"

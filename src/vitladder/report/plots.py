@@ -104,9 +104,12 @@ def _minima(fit: Fit) -> list[Mapping[str, Any]]:
 
 
 def parametric_law(fit: Fit) -> tuple[ParametricLaw, float] | None:
-    """The fitted parametric law and k in C = k N D, or None."""
+    """The fitted parametric law and k in C = k N D, or None where no law splits compute."""
     law = (fit.get("laws") or {}).get("parametric")
-    return (ParametricLaw(**law["params"]), float(fit["flops_per_param_image"])) if law else None
+    if law is None or law["a"] is None:
+        return None
+    params = {name: law["params"][name] for name in ("E", "A", "B", "alpha", "beta")}
+    return ParametricLaw(**params), float(fit["flops_per_param_image"])
 
 
 def frontier(runs: Sequence[RunPoint], fit: Fit) -> Figure:

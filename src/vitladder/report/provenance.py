@@ -16,7 +16,7 @@ FIT_CONVENTION = (
     "The parametric law minimises Huber's loss (delta 0.001) of log measured - log predicted, "
     "summed over runs. Its optimum at a given C uses the study's own C/(N·D) (geometric mean)."
 )
-LAW_NAMES = {"parametric": "parametric", "isoflop": "IsoFLOP"}
+LAW_NAMES = {"parametric": "parametric", "isoflop": "IsoFLOP", "envelope": "envelope"}
 RESAMPLING = (
     "Intervals are 2.5 and 97.5 percentiles over bootstrap draws (of runs; for IsoFLOP of the "
     "parabolas' residuals): {draws}."
@@ -31,7 +31,11 @@ def run_commands(records: Sequence[Record], command: str) -> list[str]:
 def conventions(fit: Mapping[str, Any]) -> list[str]:
     """What the page's numbers count, and how its laws were fitted."""
     laws = fit.get("laws") or {}
-    fitted = [(name, law["resamples"]) for name, law in laws.items() if law and law["resamples"]]
+    fitted = [
+        (name, law["resamples"])
+        for name, law in laws.items()
+        if name in LAW_NAMES and law and law["resamples"]
+    ]
     draws = ", ".join(
         f"{drawn['used']} of {drawn['drawn']} draws gave the {LAW_NAMES[name]} law"
         for name, drawn in fitted

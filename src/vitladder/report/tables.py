@@ -54,11 +54,13 @@ def parametric_rows(law: Mapping[str, Any]) -> Rows:
     rows = [
         [name, significant(value, 4), interval(ci95.get(name)), PARAMETRIC_MEANING[name]]
         for name, value in law["params"].items()
+        if name in PARAMETRIC_MEANING
     ]
     meaning = {"a": "N* ∝ C^a with a = beta/(alpha + beta)", "b": "D* ∝ C^b with b = 1 - a"}
     return rows + [
         [name, significant(law[name], 4), interval(ci95.get(name)), meaning[name]]
         for name in ("a", "b")
+        if law[name] is not None
     ]
 
 

@@ -1,0 +1,191 @@
+"""One table's laws as plain data: what was fitted, how sure it is, and what it could not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitladder.laws.additive import Additive
+from vitladder.laws.criterion import Matrix
+from vitladder.laws.flagged import flagged, z_scores
+from vitladder.laws.frontier import Frontier, frontier_of
+from vitladder.laws.held_out import error, largest_step, usable, without
+from vitladder.laws.law import Law, NoLaw
+from vitladder.laws.optimum import Optimum, Problem, fit_law
+from vitladder.laws.request import Prepared, Request
+from vitladder.laws.resample import Resamples, in_shape_of, interval, resample, spread
+from vitladder.laws.table import Table, refuse_duplicates
+
+SPLIT = ("n_params", "images"), ("n_params", "tokens")  # columns of a law that splits C
+
+
+@dataclass(frozen=True)
+class FittedLaw:
+    """A formula's optimum on some rows of the table, its resamples, and both as plain data."""
+
+    optimum: Optimum
+    resamples: Resamples
+    rows: NDArray[np.intp]
+    frontier: Frontier | None
+    data: dict[str, Any]
+
+
+def columns_of(table: Table, law: Law) -> Matrix:
+    """The law's columns [inputs, rows]. Raises UserError where one is missing or not positive."""
+    return np.array([table.numbers(name) for name in law.inputs])
+
+
+def law_rows(table: Table, law: Law) -> NDArray[np.intp]:
+    """The rows that a law is fitted to: all, or the best run of each budget.
+
+    A law of compute alone says what the best model reaches, so that where a budget was spent on
+    several sizes it is fitted to the lowest run of each.
+    """
+    everything = np.arange(len(table))
+    if law.inputs != ("flops",) or "n_params" not in table or "budget" not in table:
+        return everything
+    budget, n_params = table.numbers("budget"), table.numbers("n_params")
+    groups = [np.flatnonzero(budget == one) for one in np.unique(budget)]
+    if all(len(np.unique(n_params[group])) < 2 for group in groups):
+        return everything
+    losses = np.array(table.numbers("loss" if "loss" in table else "error"))
+    return np.sort([int(group[np.argmin(losses[group])]) for group in groups])
+
+
+def fit_formula(prepared: Prepared, law: Law, request: Request, drawn: int) -> FittedLaw:
+    """Fit one law. Raises NoLaw where the rows determine none, UserError where they are wrong."""
+    table = prepared.fitted
+    names = dict.fromkeys(("run", "seed", *law.inputs, "flops", prepared.target))
+    refuse_duplicates(table, list(names))
+    columns, target = columns_of(table, law), table.numbers(prepared.target)
+    rows = law_rows(table, law)
+    problem = Problem(law, columns[:, rows], target[rows], request.criterion)
+    optimum = fit_law(problem)
+    if optimum.identifiable:
+        usable(optimum)
+    draws = resample(optimum, drawn if optimum.identifiable else 0, request.seed)
+    split = _frontier(table, optimum, draws)
+    data = _describe(prepared, optimum, rows)
+    data |= _uncertainty(optimum, draws, split, data["reasons"])
+    data["held_out"] = _held_out(prepared, optimum, rows, data["reasons"])
+    data |= _split(optimum, split)
+    return FittedLaw(optimum, draws, rows, split, data)
+
+
+def _describe(prepared: Prepared, optimum: Optimum, rows: NDArray[np.intp]) -> dict[str, Any]:
+    """The point fit."""
+    law, table, params = optimum.problem.law, prepared.fitted, optimum.params
+    bound = {"bound": "E is 0: these runs show no loss that would remain"}
+    return {
+        "formula": law.formula,
+        "terms": list(law.inputs),
+        "params": params,
+        "runs": len(rows),
+        "of": "all runs" if len(rows) == len(table) else "the lowest run of each budget",
+        "loss": str(optimum.problem.criterion),
+        "objective": optimum.objective,
+        "gradient_norm": optimum.gradient_norm,
+        "starts": optimum.starts,
+        "starts_agreeing": optimum.starts_agreeing,
+        "condition_number": optimum.condition_number,
+        "identifiable": optimum.identifiable,
+        "flagged_runs": flags(optimum, table, rows),
+        "reasons": bound if params.get("E") == 0 else {},
+    }
+
+
+def _uncertainty(
+    optimum: Optimum, draws: Resamples, split: Frontier | None, reasons: dict[str, str]
+) -> dict[str, Any]:
+    """Standard errors and intervals of the parameters, and of a and b where the law has them."""
+    resamples = {"drawn": draws.drawn, "used": len(draws.theta), "of": "runs"}
+    if not optimum.identifiable:
+        reasons["ci95"] = _alike(optimum)
+    elif not draws.enough:
+        reasons["ci95"] = draws.why_none
+    if not draws.enough:
+        return {"se": None, "ci95": None, "resamples": resamples}
+    named, exponents = draws.named(), split.exponents() if split else {}
+    found: dict[str, Any] = {"resamples": resamples}
+    for key, measure in (("se", spread), ("ci95", interval)):
+        values = {name: measure(drawn) for name, drawn in named.items()}
+        found[key] = in_shape_of(optimum.params, values)
+        found[key] |= {name: measure(drawn) for name, drawn in exponents.items()}
+    return found
+
+
+def _alike(optimum: Optimum) -> str:
+    """What cannot be told apart, and what would tell it."""
+    law = optimum.problem.law
+    number = f"(condition number {optimum.condition_number:.1e})"
+    if not isinstance(law, Additive):
+        return f"the parameters cannot be told apart in these runs {number}"
+    what = "alpha and beta" if len(law.columns) == 2 else "the exponents"
+    columns = " and ".join(law.inputs)
+    return f"{what} cannot be told apart in these runs {number}: vary {columns} independently"
+
+
+def flags(optimum: Optimum, table: Table, rows: NDArray[np.intp]) -> list[dict[str, Any]]:
+    """Runs with a robust z-score above 5, the worst first."""
+    residuals = optimum.residuals()
+    z = z_scores(residuals)
+    return [{"run": table.name(int(rows[k])), "z": float(z[k])} for k in flagged(residuals)]
+
+
+def _held_out(
+    prepared: Prepared,
+    optimum: Optimum,
+    rows: NDArray[np.intp],
+    reasons: dict[str, str],
+) -> dict[str, Any] | None:
+    """The error on what --hold-out names, else on the largest budget when fitted without it."""
+    problem, table = optimum.problem, prepared.fitted
+    law = problem.law
+    try:
+        if prepared.held_out is not None:
+            return _on_named(prepared, prepared.held_out, optimum)
+        compute = table.numbers("flops" if "flops" in table else law.inputs[0])[rows]
+        step = largest_step(problem, compute)
+        refitted = usable(fit_law(without(problem, step)))
+        aim = Problem(law, problem.columns[:, step], problem.target[step], problem.criterion)
+        found = error(refitted, aim, [table.name(int(rows[k])) for k in step])
+    except NoLaw as why:
+        reasons["held_out"] = str(why)
+        return None
+    which = "flops" if "flops" in table else law.inputs[0]
+    return found | {which: float(np.exp(np.log(compute[step]).mean())), "what": "largest budget"}
+
+
+def _on_named(prepared: Prepared, table: Table, optimum: Optimum) -> dict[str, Any]:
+    """The error on the rows that --hold-out names."""
+    problem = optimum.problem
+    aim = Problem(
+        problem.law,
+        columns_of(table, problem.law),
+        table.numbers(prepared.target),
+        problem.criterion,
+    )
+    found = error(optimum, aim, [table.name(row) for row in range(len(table))])
+    if "flops" in table:
+        found["flops"] = float(np.exp(np.log(table.numbers("flops")).mean()))
+    return found | {"what": str(prepared.notes["hold_out"])}
+
+
+def _frontier(table: Table, optimum: Optimum, draws: Resamples) -> Frontier | None:
+    """How the law splits compute, where it is over N and D and the runs tell C."""
+    if optimum.problem.law.inputs not in SPLIT or "flops" not in table:
+        return None
+    if not optimum.identifiable or not isinstance(optimum.problem.law, Additive):
+        return None
+    return frontier_of(table.numbers("flops"), optimum, draws)
+
+
+def _split(optimum: Optimum, split: Frontier | None) -> dict[str, Any]:
+    if not isinstance(optimum.problem.law, Additive):
+        return {}
+    if split is None:
+        return {"a": None, "b": None, "flops_per_param_image": None, "frontier": None}
+    return split.data()

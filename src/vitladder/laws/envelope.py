@@ -1,0 +1,134 @@
+"""The envelope of learning curves: the least loss that any run has reached by each C.
+
+Hoffmann et al. 2022 (arXiv:2203.15556), section 3.1, approach 1: at each of many C, the run with
+the lowest loss so far gives N and D, and N* = k C^a, D* = k' C^b are fitted through them. Runs
+whose learning rate has not decayed yet lie above what they could reach, so that curves cut short
+favour larger models less than finished runs do.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitladder.laws.criterion import Matrix, Vector
+from vitladder.laws.isoflop import PowerLaw, fit_power_law
+from vitladder.laws.law import NoLaw
+from vitladder.laws.study import positive
+from vitladder.laws.table import Table
+
+POINTS = 300  # of C, evenly in logs
+METRICS = "metrics.csv"
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One run: its size, and its loss and images by FLOPs, ascending; each [points]."""
+
+    run: str
+    n_params: float
+    flops: Vector
+    images: Vector
+    loss: Vector
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """At each C [points]: the best run (an index into `curves`), its loss, and images by then.
+
+    `losses` holds the least loss of every run by each C [runs, points], inf before its first.
+    """
+
+    curves: Sequence[LearningCurve]
+    flops: Vector
+    losses: Matrix
+    images: Matrix
+
+    def best(self, drawn: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
+        """Which of the runs (all, or those drawn) is lowest at each C."""
+        losses = self.losses if drawn is None else np.where(drawn[:, None], self.losses, np.inf)
+        return np.asarray(losses.argmin(axis=0))
+
+    def laws(self, best: NDArray[np.intp]) -> tuple[PowerLaw | None, PowerLaw | None]:
+        """N* and D* over C along these runs, where any of them is there."""
+        sizes = np.array([curve.n_params for curve in self.curves])[best]
+        points = np.arange(len(self.flops))
+        there = np.isfinite(self.losses[best, points])
+        flops, images = self.flops[there], self.images[best, points][there]
+        return fit_power_law(flops, sizes[there]), fit_power_law(flops, images)
+
+
+def learning_curves(table: Table) -> list[LearningCurve]:
+    """The curves behind a table: metrics.csv of a study's runs, else rows that share a run's name.
+
+    A run without one is a curve of one point.
+    """
+    flops, images, loss = (table.numbers(name) for name in ("flops", "images", "loss"))
+    n_params = table.numbers("n_params")
+    by_run: dict[str, list[int]] = defaultdict(list)
+    for row in range(len(table)):
+        by_run[table.name(row)].append(row)
+    curves = []
+    for run, rows in by_run.items():
+        logged = _logged(table, rows[0])
+        points = logged or [(flops[row], images[row], loss[row]) for row in rows]
+        columns = np.array(sorted(points)).T
+        curves.append(LearningCurve(run, float(n_params[rows[0]]), *columns))
+    return curves
+
+
+def envelope(curves: Sequence[LearningCurve]) -> Envelope:
+    """The frontier of curves. Raises NoLaw where fewer than two sizes or compute are on it."""
+    low = min(curve.flops[0] for curve in curves)
+    high = max(curve.flops[-1] for curve in curves)
+    if low >= high:
+        raise NoLaw("all runs have the same compute: an envelope needs several")
+    grid = np.geomspace(low, high, POINTS)
+    grid[0], grid[-1] = low, high
+    losses = np.array([_reached(curve, grid) for curve in curves])
+    images = np.array([_seen(curve, grid) for curve in curves])
+    found = Envelope(curves, grid, losses, images)
+    if len({curves[run].n_params for run in found.best()}) < 2:
+        raise NoLaw("one size is best at every compute: an envelope needs several")
+    return found
+
+
+def _reached(curve: LearningCurve, grid: Vector) -> Vector:
+    """The least loss by each C, log-log between points; inf before the first."""
+    least = np.minimum.accumulate(curve.loss)
+    between = np.exp(np.interp(np.log(grid), np.log(curve.flops), np.log(least)))
+    return np.where(grid < curve.flops[0], np.inf, between)
+
+
+def _seen(curve: LearningCurve, grid: Vector) -> Vector:
+    """Images by each C; all of them after the end."""
+    return np.exp(np.interp(np.log(grid), np.log(curve.flops), np.log(curve.images)))
+
+
+def _logged(table: Table, row: int) -> list[tuple[float, float, float]]:
+    """(FLOPs, images, validation loss) of a run's metrics.csv; empty where there is none."""
+    folder = table.cells["folder"][row] if "folder" in table.cells else None
+    file = Path(str(folder)) / METRICS
+    if folder is None or not file.is_file():
+        return []
+    found = []
+    with file.open(newline="") as lines:
+        for line in csv.DictReader(lines):
+            values = [_positive(line.get(name)) for name in ("flops", "images", "val_loss")]
+            flops, images, loss = values
+            if flops is not None and images is not None and loss is not None:
+                found.append((flops, images, loss))
+    return found
+
+
+def _positive(cell: str | None) -> float | None:
+    try:
+        return positive(float(cell or ""))
+    except ValueError:
+        return None

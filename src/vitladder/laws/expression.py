@@ -1,0 +1,90 @@
+"""Small expressions that users write, parsed and never evaluated.
+
+Filters compare a column with a number or a name, joined by `and`: "flops<=1e21 and model=ViT-B/16".
+A choice of FLOPs is a product of a number, N and D: "6*N*D".
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitladder.errors import UserError
+from vitladder.laws.table import Table, number
+
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "==": operator.eq,
+    "=": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+COMPARISON = re.compile(r"\s*(?P<column>.+?)\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<value>.+?)\s*")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`column sign value`."""
+
+    column: str
+    sign: str
+    value: str
+
+    def holds(self, table: Table) -> list[bool]:
+        """For each row. Raises UserError where a cell has no order with the value."""
+        return [self._holds(table, row, cell) for row, cell in enumerate(table.column(self.column))]
+
+    def _holds(self, table: Table, row: int, cell: Any) -> bool:
+        left, right = number(cell), number(self.value)
+        compare = OPERATORS[self.sign]
+        if left is not None and right is not None:
+            return compare(left, right)
+        if self.sign in ("=", "==", "!="):
+            return compare("" if cell is None else str(cell), self.value)
+        what = f"{cell!r} {self.sign} {self.value}"
+        raise UserError(
+            f"{table.source}: column {self.column}, {table.places[row]}: {what} compares no numbers"
+        )
+
+
+def parse_filter(text: str) -> list[Comparison]:
+    """The comparisons of a filter. Raises UserError where it is none."""
+    return [_comparison(part, text) for part in re.split(r"\s+and\s+", text.strip())]
+
+
+def matching(table: Table, text: str) -> NDArray[np.bool_]:
+    """Which rows a filter holds for [rows]."""
+    held = [comparison.holds(table) for comparison in parse_filter(text)]
+    return np.asarray(np.array(held).all(axis=0))
+
+
+def _comparison(part: str, text: str) -> Comparison:
+    found = COMPARISON.fullmatch(part)
+    if found is None:
+        raise UserError(
+            f"{text!r} is no filter: {part.strip()!r} compares no column with a number or a name; "
+            'write such as "flops<=1e21 and loss<5"'
+        )
+    return Comparison(_unquoted(found["column"]), found["sign"], _unquoted(found["value"]))
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def parse_flops_per(text: str) -> float:
+    """k of "k*N*D". Raises UserError where it is no such product."""
+    factors = [part.strip() for part in text.split("*")]
+    numbers = [factor for factor in factors if factor not in ("N", "D")]
+    k = number(numbers[0]) if len(numbers) == 1 else 1.0 if not numbers else None
+    if factors.count("N") != 1 or factors.count("D") != 1 or k is None or not 0 < k < np.inf:
+        raise UserError(f'--flops-per {text!r} is no product of a number, N and D, such as "6*N*D"')
+    return k

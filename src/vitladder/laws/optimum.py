@@ -1,0 +1,197 @@
+"""A law's best fit to rows: many starts, the second-order way down, and how sure that is.
+
+Starts come from a grid of exponents by variable projection; the best are refined together while the
+criterion approaches its own form from a nearly convex one, to rounding. Stopping early, as
+L-BFGS-B's default tolerances do, moves the parameters visibly (Besiroglu et al. 2024,
+arXiv:2404.10102).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
+
+from vitladder.laws.criterion import Criterion, Matrix, Vector
+from vitladder.laws.law import Law, NoLaw
+from vitladder.laws.model import Rows
+from vitladder.laws.newton import descend
+
+AGREE = 1e-9  # relative to the lowest objective: starts within it found the same optimum
+EXACT = 1e-24  # objectives below this a row are zero but for rounding
+TOUCHING = 1e-7  # residuals below it count as 0 in the optimality of least absolute deviation
+ILL_CONDITIONED = 1e4  # two parameters cannot be told apart beyond it
+SINGULAR = 1e16  # condition numbers are not told apart beyond it
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A law, and the rows that it is fitted to: columns [inputs, rows], losses [rows]."""
+
+    law: Law
+    columns: Matrix
+    target: Vector
+    criterion: Criterion
+
+    @cached_property
+    def centres(self) -> Vector:
+        """The means of the columns' logs."""
+        return np.asarray(np.log(self.columns).mean(axis=1))
+
+    def logs(self, columns: Matrix) -> Matrix:
+        """Logs of columns, centred as this problem's are."""
+        return np.asarray(np.log(columns) - self.centres[:, None])
+
+    def rows(self, weights: Matrix | None = None) -> Rows:
+        """The model at the rows, each counted `weights` times (once, if not given)."""
+        ones = np.ones((1, len(self.target)))
+        model = self.law.model(self.logs(self.columns))
+        return Rows(model, self.target, ones if weights is None else weights)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best parameters found: `objective` is the exact sum over rows.
+
+    `gradient_norm` is that of the objective in log coefficients and exponents of centred columns
+    (for least absolute deviation the smallest of its subgradients); `starts_agreeing` of `starts`
+    ended at this objective.
+    """
+
+    problem: Problem
+    theta: Vector
+    objective: float
+    gradient_norm: float
+    starts: int
+    starts_agreeing: int
+
+    @cached_property
+    def natural(self) -> Vector:
+        """The law's parameters in the order of its letters."""
+        problem = self.problem
+        return np.asarray(problem.law.natural(self.theta[None], problem.centres)[0])
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The law's parameters by letter."""
+        return self.problem.law.params(self.natural)
+
+    def predict(self, columns: Matrix) -> Vector:
+        """The loss at other rows; columns [inputs, rows]."""
+        model = self.problem.law.model(self.problem.logs(columns))
+        return np.asarray(np.exp(model.log_prediction(self.theta[None])[0]))
+
+    def residuals(self) -> Vector:
+        """Of the rows that were fitted, in the criterion's residual."""
+        problem = self.problem
+        predicted = problem.rows().model.log_prediction(self.theta[None])
+        return np.asarray(problem.criterion.residuals(problem.target, predicted)[0])
+
+    @cached_property
+    def condition_number(self) -> float:
+        """Of the Jacobian of log predictions, columns normalised, in the natural parameters.
+
+        Where columns follow from each other, at the point where terms of them are the same.
+        """
+        problem = self.problem
+        tied = problem.law.tied(self.theta, problem.logs(problem.columns))
+        theta = self.theta if tied is None else tied
+        return condition_number(problem, theta)
+
+    @property
+    def identifiable(self) -> bool:
+        """Whether these rows tell the parameters apart."""
+        return self.condition_number <= ILL_CONDITIONED
+
+
+def fit_law(problem: Problem) -> Optimum:
+    """The law of least criterion. Raises NoLaw where the rows are too few for its parameters."""
+    _enough(problem)
+    rows = problem.rows()
+    theta = rows.model.starts(problem.target)
+    objectives = rows.objectives(problem.criterion)
+    with np.errstate(all="ignore"):
+        first = objectives[0](theta, np.arange(len(theta))).value
+    order = np.argsort(np.where(np.isfinite(first), first, np.inf), kind="stable")
+    theta = theta[order[: problem.law.refined]]
+    theta, _ = descend(objectives, theta, rows.model.floors(problem.target))
+    totals = exact_totals(problem, rows, theta)
+    best = int(np.argmin(totals))
+    agreeing = totals <= totals[best] * (1 + AGREE) + EXACT * len(problem.target)
+    return Optimum(
+        problem,
+        theta[best],
+        objective=float(totals[best]),
+        gradient_norm=_gradient_norm(problem, rows, theta[best]),
+        starts=len(theta),
+        starts_agreeing=int(agreeing.sum()),
+    )
+
+
+def exact_totals(problem: Problem, rows: Rows, theta: Matrix) -> Vector:
+    """The objective at each theta [fits], not smoothed."""
+    residuals = problem.criterion.residuals(problem.target, rows.model.log_prediction(theta))
+    totals = problem.criterion.total(residuals, rows.weights)
+    return np.asarray(np.where(np.isfinite(totals), totals, np.inf))
+
+
+def condition_number(problem: Problem, theta: Vector) -> float:
+    """Of the Jacobian of log predictions at theta, its columns of norm 1; at most 1e16."""
+    jacobian = _natural_jacobian(problem, theta)
+    norms = np.linalg.norm(jacobian, axis=0)
+    jacobian = jacobian[:, norms > 0] / norms[norms > 0]
+    found = float(np.linalg.cond(jacobian)) if jacobian.size else SINGULAR
+    return min(found, SINGULAR) if np.isfinite(found) else SINGULAR
+
+
+def _natural_jacobian(problem: Problem, theta: Vector) -> Matrix:
+    """d log prediction / d theta [rows, P], of terms that are there."""
+    model = problem.rows().model
+    with np.errstate(all="ignore"):
+        at = model.derivatives(theta[None], model.log_prediction(theta[None])).jacobian()[0]
+    return np.asarray(at[np.isfinite(at).all(axis=1)].T)
+
+
+def _enough(problem: Problem) -> None:
+    """Refuse fewer rows, or fewer different values of a column, than a law needs."""
+    count, parameters = len(problem.target), len(problem.law.letters)
+    if count <= parameters:
+        raise NoLaw(
+            f"the {parameters} parameters need at least {parameters + 1} runs, there are {count}"
+        )
+    for name, column in zip(problem.law.inputs, problem.columns, strict=True):
+        distinct = len(np.unique(column))
+        if distinct < 3:
+            raise NoLaw(f"{distinct} different {name}: the law needs at least 3")
+
+
+def _gradient_norm(problem: Problem, rows: Rows, theta: Vector) -> float:
+    """The norm of the objective's gradient at theta, summed over rows."""
+    criterion = problem.criterion
+    if criterion.loss == "lad":
+        return _subgradient_norm(problem, rows, theta)
+    scale = rows.objective(criterion, criterion.turn)
+    local = scale(theta[None], np.array([0]))
+    total = exact_totals(problem, rows, theta[None])[0]
+    if local.value[0] == 0:
+        return 0.0
+    return float(np.linalg.norm(local.gradient[0]) * total / local.value[0])
+
+
+def _subgradient_norm(problem: Problem, rows: Rows, theta: Vector) -> float:
+    """The least norm of sum_r sign_r J_r, where rows with residual 0 take any sign in [-1, 1]."""
+    g = rows.model.log_prediction(theta[None])
+    residuals = problem.criterion.residuals(problem.target, g)[0]
+    slopes: NDArray[np.float64] = rows.model.derivatives(theta[None], g).jacobian()[0]
+    if problem.criterion.residual == "linear":
+        slopes = slopes * np.exp(g)
+    zero = np.abs(residuals) < TOUCHING
+    fixed = slopes[:, ~zero] @ np.sign(residuals[~zero])
+    if not zero.any():
+        return float(np.linalg.norm(fixed))
+    free = lsq_linear(slopes[:, zero], -fixed, bounds=(-1, 1), tol=1e-14)
+    return float(np.linalg.norm(fixed + slopes[:, zero] @ free.x))

@@ -1,0 +1,112 @@
+"""How sure a fitted law is: pairs bootstrap (Efron 1979), all resamples solved at once.
+
+Runs are drawn with replacement with all their numbers, which becomes a row of weights for each
+resample; each starts at the point fit and goes down to its own optimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitladder.laws.criterion import Matrix, Vector
+from vitladder.laws.newton import GONE, descend
+from vitladder.laws.optimum import Optimum
+from vitladder.laws.power_sum import REVIVED
+
+PERCENTILES = (2.5, 97.5)
+MIN_USED = 0.5  # of the draws: with fewer, the intervals would only show the draws that went well
+NEAR = 1e-2  # the turn from which resamples approach a criterion with a sharper one
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """The law of each usable draw: theta and natural parameters [used, ...]."""
+
+    optimum: Optimum
+    theta: Matrix
+    drawn: int
+
+    @cached_property
+    def natural(self) -> Matrix:
+        """The law's parameters of each draw, in the order of its letters."""
+        problem = self.optimum.problem
+        return problem.law.natural(self.theta, problem.centres)
+
+    def named(self) -> dict[str, Vector]:
+        """The draws of each letter."""
+        letters = self.optimum.problem.law.letters
+        return dict(zip(letters, self.natural.T, strict=True))
+
+    def predict(self, columns: Matrix) -> Matrix:
+        """Each draw's loss at rows [used, rows]."""
+        problem = self.optimum.problem
+        model = problem.law.model(problem.logs(columns))
+        return np.asarray(np.exp(model.log_prediction(self.theta)))
+
+    @property
+    def enough(self) -> bool:
+        """Whether so many draws gave a law that their spread means something."""
+        return self.drawn > 0 and len(self.theta) >= MIN_USED * self.drawn
+
+    @property
+    def why_none(self) -> str:
+        """Why there are no intervals."""
+        if self.drawn == 0:
+            return "no draws were asked for"
+        return (
+            f"only {len(self.theta)} of {self.drawn} draws gave a law: the runs are too few or too "
+            "alike"
+        )
+
+
+def resample(optimum: Optimum, drawn: int, seed: int) -> Resamples:
+    """The law's optimum for `drawn` studies drawn from the runs; unusable draws are left out."""
+    problem = optimum.problem
+    if drawn == 0:
+        return Resamples(optimum, np.empty((0, len(optimum.theta))), 0)
+    rows = problem.rows(pair_weights(len(problem.target), drawn, seed))
+    floors = rows.model.floors(problem.target)
+    theta = np.repeat(_revived(optimum.theta, problem.target)[None], drawn, axis=0)
+    theta, _ = descend(rows.objectives(problem.criterion, widest=NEAR), theta, floors)
+    natural = problem.law.natural(theta, problem.centres)
+    usable = [np.isfinite(one).all() and problem.law.refuse(one) is None for one in natural]
+    return Resamples(optimum, theta[usable], drawn)
+
+
+def pair_weights(rows: int, drawn: int, seed: int) -> Matrix:
+    """How often each row is in each draw of as many rows, with replacement: [drawn, rows]."""
+    picks = np.random.default_rng(seed).integers(0, rows, (drawn, rows))
+    weights: NDArray[np.float64] = np.zeros((drawn, rows))
+    np.add.at(weights, (np.arange(drawn)[:, None], picks), 1.0)
+    return weights
+
+
+def interval(draws: Vector) -> list[float]:
+    """The 95 % percentile interval."""
+    return [float(x) for x in np.percentile(draws, PERCENTILES)]
+
+
+def spread(draws: Vector) -> float:
+    """The standard error: the draws' standard deviation."""
+    return float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
+
+
+def in_shape_of(params: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, Any]:
+    """`rows` of letters in the shape of `params` of a K-term law: `coef` and `exp` as lists."""
+    found = {name: rows[name] for name in params if name in rows}
+    letters = list(rows)
+    if "coef" in params:
+        found |= {"coef": [rows[name] for name in letters[1::2]]}
+        found |= {"exp": [rows[name] for name in letters[2::2]]}
+    return found
+
+
+def _revived(theta: Vector, target: Vector) -> Vector:
+    """A start at which a coefficient that is zero at the optimum can grow."""
+    return np.where(theta <= GONE, np.log(REVIVED * target.min()), theta)

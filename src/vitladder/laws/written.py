@@ -1,0 +1,83 @@
+"""What a fit leaves behind: fit.json and runs.csv, and a fit read back to decide with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitladder.errors import UserError
+from vitladder.laws.fit import SCHEMA, Fit
+from vitladder.laws.frontier import Frontier
+from vitladder.laws.table import Table
+from vitladder.runs.atomic import write_text
+
+FILE = "fit.json"
+RUNS = "runs.csv"
+KEPT_DRAWS = 1000  # of the law that splits compute: enough for intervals at any C
+COLUMNS = ("run", "n_params", "images", "tokens", "flops", "budget", "loss", "error")
+
+
+def write_fit(folder: Path, fit: Fit) -> None:
+    """Write fit.json (the answer, and draws of N* and D*) and runs.csv (what was fitted)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = fit.data | {"draws": _draws(fit)}
+    write_text(folder / FILE, json.dumps(data, indent=1, allow_nan=False) + "\n")
+    if fit.table is not None:
+        write_text(folder / RUNS, _csv(fit, fit.table))
+
+
+def read_fit(path: Path) -> dict[str, Any]:
+    """A fit.json, or that of a folder. Raises UserError where there is none of this version."""
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"no {file}: run `vitladder fit` on the study, or with --out {path}")
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is no fit of vitladder ({error})") from error
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise UserError(f"{file} is no fit of this version (schema {SCHEMA}): fit again")
+    return data
+
+
+def read_frontier(data: Mapping[str, Any], source: Path) -> Frontier:
+    """The split of compute of a fit that was read. Raises UserError where it has none."""
+    law = (data.get("laws") or {}).get("parametric")
+    if law is None or law.get("a") is None:
+        why = (data.get("reasons") or {}).get("parametric_ci95") or (
+            (data.get("reasons") or {}).get("parametric") or "it is no law over N, D and C"
+        )
+        raise UserError(f"{source}: no parametric law to split compute by: {why}")
+    params = law["params"]
+    point = np.array([params[name] for name in ("E", "A", "alpha", "B", "beta")])
+    draws = np.array(data["draws"], dtype=np.float64).reshape(-1, len(point))
+    flops = [one["flops"] for one in law["frontier"] if not one["extrapolated"]]
+    return Frontier(point, draws, law["flops_per_param_image"], (min(flops), max(flops)))
+
+
+def _draws(fit: Fit) -> list[list[float]]:
+    """(E, A, alpha, B, beta) of some draws of the law that splits compute."""
+    law = fit.laws.get("parametric")
+    if law is None or law.frontier is None:
+        return []
+    kept = law.frontier.draws[:KEPT_DRAWS]
+    return [[float(f"{value:.9g}") for value in draw] for draw in kept]
+
+
+def _csv(fit: Fit, table: Table) -> str:
+    """The fitted rows: the usual columns, each law's prediction of them."""
+    text = io.StringIO()
+    names = [name for name in COLUMNS if name in table]
+    predicted = {name: fit.predictions(name) for name in fit.laws}
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*names, *(f"predicted_{name}" for name in predicted)])
+    for row in range(len(table)):
+        cells = [table.cells[name][row] for name in names]
+        writer.writerow([*cells, *(column[row] for column in predicted.values())])
+    return text.getvalue()
