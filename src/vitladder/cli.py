@@ -18,7 +18,9 @@ HELP = f"""vitladder {__version__}: a ladder of Vision Transformers, and the law
 
   vitladder train [-m] [KEY=VALUE ...]   train one run; -m: a study of many (+sweep=demo)
   vitladder plan [-m] [KEY=VALUE ...]    what the same command would train, and its cost
-  vitladder fit STUDY                    fit scaling laws to a study's runs (--json for programs)
+  vitladder fit SOURCE ...               fit scaling laws to runs: studies, CSV, Parquet (--help)
+  vitladder prescribe FIT --flops C      what to train with so much compute
+  vitladder suggest FIT --budget C       which runs would tell most
   vitladder report STUDY                 write the study's page, report.html
   vitladder plugins                      attention kernels and position encodings, with options
   vitladder data SOURCE                  what is in a data set (digits, a path, --hub ID)
@@ -59,6 +61,8 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "train": _train,
         "plan": _plan,
         "fit": _fit,
+        "prescribe": _prescribe,
+        "suggest": _suggest,
         "report": _report,
         "plugins": _plugins,
         "data": _data,
@@ -94,6 +98,40 @@ def _fit(arguments: Sequence[str]) -> int:
     parser = _parser("fit", "fit scaling laws to runs, of studies or of a table")
     command.add_arguments(parser)
     return command.run(parser.parse_args(arguments))
+
+
+def _prescribe(arguments: Sequence[str]) -> int:
+    from vitladder import prescribe
+
+    parser = _parser("prescribe", "what to train with so much compute, by a fit")
+    parser.add_argument("fit", type=Path, help="a study that was fitted, or a fit.json")
+    parser.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="of the model, as in train"
+    )
+    parser.add_argument("--flops", type=float, required=True, help="training FLOPs, such as 1e21")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    given = parser.parse_intermixed_args(arguments)
+    found = prescribe.prescribe(prescribe.ask(given.fit, given.settings), given.flops)
+    print(prescribe.written(found) if given.json else prescribe.describe_prescription(found))
+    return 0
+
+
+def _suggest(arguments: Sequence[str]) -> int:
+    from vitladder import prescribe
+
+    parser = _parser("suggest", "the runs within a budget that narrow N* most per FLOP")
+    parser.add_argument("fit", type=Path, help="a study that was fitted, or a fit.json")
+    parser.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="of the model, as in train"
+    )
+    parser.add_argument("--budget", type=float, required=True, help="FLOPs to spend in all")
+    parser.add_argument("--target", type=float, help="C of N*, default ten times the largest")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    given = parser.parse_intermixed_args(arguments)
+    question = prescribe.ask(given.fit, given.settings)
+    found = prescribe.suggest(question, given.budget, given.target)
+    print(prescribe.written(found) if given.json else prescribe.describe_suggestion(found))
+    return 0
 
 
 def _report(arguments: Sequence[str]) -> int:

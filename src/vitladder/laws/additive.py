@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
-from vitladder.laws.law import MAX_EXPONENT, Law, positive_or_zero
+from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
 from vitladder.laws.power_sum import PowerSum, Term
 
 GRID_POINTS = 200  # of starts, over all exponents together
@@ -66,17 +66,14 @@ class Additive(Law):
     def natural(self, theta: Matrix, centres: Vector) -> Matrix:
         """c_k = c_k' exp(e_k * centre_k)."""
         natural = theta.copy()
-        natural[:, 0] = positive_or_zero(theta[:, 0])
-        scale = np.exp(theta[:, 2::2] * centres)
-        natural[:, 1::2] = positive_or_zero(theta[:, 1::2]) * scale
+        natural[:, 0] = coefficient(theta[:, 0])
+        natural[:, 1::2] = coefficient(theta[:, 1::2], theta[:, 2::2] * centres)
         return natural
 
     def refuse(self, natural: Vector) -> str | None:
         """A term that is gone, that rises, or that is a step."""
-        for column, coefficient, exponent in zip(
-            self.columns, natural[1::2], natural[2::2], strict=True
-        ):
-            if coefficient <= 0 or exponent <= 0:
+        for column, scale, exponent in zip(self.columns, natural[1::2], natural[2::2], strict=True):
+            if scale <= 0 or exponent <= 0:
                 return f"the loss does not fall with {column} in these runs"
             if exponent > MAX_EXPONENT:
                 return f"the exponent of {column} is not determined: it runs past {MAX_EXPONENT:g}"

@@ -64,7 +64,7 @@ def fit_formula(prepared: Prepared, law: Law, request: Request, drawn: int) -> F
     rows = law_rows(table, law)
     problem = Problem(law, columns[:, rows], target[rows], request.criterion)
     optimum = fit_law(problem)
-    if optimum.identifiable:
+    if optimum.identifiable or not isinstance(law, Additive):
         usable(optimum)
     draws = resample(optimum, drawn if optimum.identifiable else 0, request.seed)
     split = _frontier(table, optimum, draws)

@@ -17,7 +17,7 @@ import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.curve import Curve, Numbers, log1p_exp, sigmoid, two_part_starts
-from vitladder.laws.law import MAX_EXPONENT, Law, positive_or_zero
+from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
 from vitladder.laws.newton import Floors
 
 
@@ -49,9 +49,8 @@ class Broken(Law):
     def natural(self, theta: Matrix, centres: Vector) -> Matrix:
         """b = b' x^c0 and d1 = d1' x at the centre x."""
         log_a, log_b, c0, c1, log_d, log_f = theta.T
-        b = np.exp(log_b + c0 * centres[0])
-        d1, f1 = np.exp(np.clip(log_d + centres[0], -700, 700)), np.exp(log_f)
-        return np.stack([positive_or_zero(log_a), b, c0, c1, d1, f1], axis=1)
+        b, d1 = coefficient(log_b, c0 * centres[0]), coefficient(log_d, centres[0])
+        return np.stack([coefficient(log_a), b, c0, c1, d1, coefficient(log_f)], axis=1)
 
     def refuse(self, natural: Vector) -> str | None:
         """Slopes that run away: the break is outside of the rows, or there is none."""

@@ -155,7 +155,7 @@ def _held_out(held_out: Data | None, reasons: Mapping[str, str]) -> list[str]:
 
 def _tournament(table: Sequence[Data]) -> list[str]:
     """The laws by how they predicted what lay ahead of them, where there are several."""
-    if len(table) < 2:
+    if len(table) < 2 or table[0]["held_out_log_rmse"] is None:
         return []
     shown = [
         f"{row['law']} {row['held_out_log_rmse']:.3f}"

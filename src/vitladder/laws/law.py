@@ -17,6 +17,7 @@ from vitladder.laws.model import Model
 from vitladder.laws.newton import GONE
 
 MAX_EXPONENT = 5.0
+LARGEST_LOG = 700.0  # beyond it an exponential overflows: such a coefficient is refused anyway
 
 
 class NoLaw(Exception):  # noqa: N818  it is a finding about the runs, not a programming error
@@ -69,6 +70,7 @@ class Law(ABC):
         return None
 
 
-def positive_or_zero(log: Vector) -> Vector:
-    """exp, and exactly 0 for a coefficient that is gone."""
-    return np.asarray(np.where(log <= GONE, 0.0, np.exp(log)))
+def coefficient(log: Vector, shift: Vector | float = 0.0) -> Vector:
+    """exp(log + shift), without overflow, and exactly 0 for a coefficient that is gone."""
+    logs = np.clip(log + shift, -LARGEST_LOG, LARGEST_LOG)
+    return np.asarray(np.where(log <= GONE, 0.0, np.exp(logs)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.curve import Curve, Numbers, log1p_exp, sigmoid
-from vitladder.laws.law import Law
+from vitladder.laws.law import Law, coefficient
 from vitladder.laws.newton import Floors
 from vitladder.laws.power import falls
 
@@ -44,8 +44,8 @@ class M3(Law):
     def natural(self, theta: Matrix, centres: Vector) -> Matrix:
         """gamma = gamma' / x and beta = beta' x^c at the centre x."""
         log_beta, c, log_gamma = theta.T
-        gamma = np.where(log_gamma <= -1e4, 0.0, np.exp(log_gamma - centres[0]))
-        return np.stack([np.exp(log_beta + c * centres[0]), gamma, c], axis=1)
+        beta, gamma = coefficient(log_beta, c * centres[0]), coefficient(log_gamma, -centres[0])
+        return np.stack([beta, gamma, c], axis=1)
 
     def refuse(self, natural: Vector) -> str | None:
         """A curve that rises or is a step."""

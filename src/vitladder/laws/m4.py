@@ -19,7 +19,7 @@ import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.curve import Curve, Numbers, log1p_exp, sigmoid
-from vitladder.laws.law import Law, positive_or_zero
+from vitladder.laws.law import Law, coefficient
 from vitladder.laws.newton import GONE, Floors
 from vitladder.laws.power import falls
 
@@ -56,10 +56,9 @@ class M4(Law):
     def natural(self, theta: Matrix, centres: Vector) -> Matrix:
         """beta = beta' / x^c at the centre x."""
         log_limit, log_gap, log_beta, c, log_alpha = theta.T
-        limit = positive_or_zero(log_limit)
-        guess = limit + np.exp(np.minimum(log_gap, 700.0))
-        beta = np.exp(log_beta - c * centres[0])
-        return np.stack([beta, c, limit, guess, positive_or_zero(log_alpha)], axis=1)
+        limit, beta = coefficient(log_limit), coefficient(log_beta, -c * centres[0])
+        guess = limit + coefficient(log_gap)
+        return np.stack([beta, c, limit, guess, coefficient(log_alpha)], axis=1)
 
     def refuse(self, natural: Vector) -> str | None:
         """A curve that rises or is a step."""

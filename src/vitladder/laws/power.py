@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
-from vitladder.laws.law import MAX_EXPONENT, Law, positive_or_zero
+from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
 from vitladder.laws.power_sum import PowerSum, Term
 
 EXPONENTS = -np.geomspace(0.02, 3.0, 30)
@@ -59,7 +59,7 @@ class M1(Law):
     def natural(self, theta: Matrix, centres: Vector) -> Matrix:
         """beta = beta' / x^c at the centre x."""
         log_beta, c = theta.T
-        return np.stack([np.exp(log_beta - c * centres[0]), c], axis=1)
+        return np.stack([coefficient(log_beta, -c * centres[0]), c], axis=1)
 
     def refuse(self, natural: Vector) -> str | None:
         """A power that rises or is a step."""
@@ -94,8 +94,8 @@ class M2(Law):
     def natural(self, theta: Matrix, centres: Vector) -> Matrix:
         """beta = beta' / x^c at the centre x."""
         log_beta, c, log_limit = theta.T
-        beta = positive_or_zero(log_beta) * np.exp(-c * centres[0])
-        return np.stack([beta, c, positive_or_zero(log_limit)], axis=1)
+        beta = coefficient(log_beta, -c * centres[0])
+        return np.stack([beta, c, coefficient(log_limit)], axis=1)
 
     def refuse(self, natural: Vector) -> str | None:
         """A power that is gone, rises or is a step."""

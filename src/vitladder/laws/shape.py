@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
-from vitladder.laws.law import MAX_EXPONENT, Law, positive_or_zero
+from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
 from vitladder.laws.power_sum import PowerSum, Term
 
 A, B, C = (np.geomspace(0.1, 1.5, 6), np.geomspace(0.1, 1.5, 6), np.geomspace(0.1, 1.5, 6))
@@ -59,13 +59,13 @@ class Shape(Law):
         x, t = centres
         return np.stack(
             [
-                positive_or_zero(log_alpha) * np.exp(a * x),
+                coefficient(log_alpha, a * x),
                 a,
-                positive_or_zero(log_beta) * np.exp(c * t - b * x),
+                coefficient(log_beta, c * t - b * x),
                 b,
-                positive_or_zero(log_xi) * np.exp(c * t),
+                coefficient(log_xi, c * t),
                 c,
-                positive_or_zero(log_eps),
+                coefficient(log_eps),
             ],
             axis=1,
         )

@@ -13,9 +13,12 @@ import numpy as np
 
 from vitladder.errors import UserError
 from vitladder.laws.fit import SCHEMA, Fit
+from vitladder.laws.flagged import NORMAL
 from vitladder.laws.frontier import Frontier
+from vitladder.laws.held_out import log_errors
 from vitladder.laws.table import Table
 from vitladder.runs.atomic import write_text
+from vitladder.runs.record import read_record
 
 FILE = "fit.json"
 RUNS = "runs.csv"
@@ -24,9 +27,19 @@ COLUMNS = ("run", "n_params", "images", "tokens", "flops", "budget", "loss", "er
 
 
 def write_fit(folder: Path, fit: Fit) -> None:
-    """Write fit.json (the answer, and draws of N* and D*) and runs.csv (what was fitted)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = fit.data | {"draws": _draws(fit)}
+    """Write fit.json (the answer, and what `prescribe` and `suggest` need) and runs.csv.
+
+    Raises UserError where the folder cannot be written.
+    """
+    data = fit.data | {"basis": _basis(fit), "config": _config(fit)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, fit, data)
+    except OSError as error:
+        raise UserError(f"{folder}: the fit cannot be written there: {error.strerror}") from error
+
+
+def _write(folder: Path, fit: Fit, data: Mapping[str, Any]) -> None:
     write_text(folder / FILE, json.dumps(data, indent=1, allow_nan=False) + "\n")
     if fit.table is not None:
         write_text(folder / RUNS, _csv(fit, fit.table))
@@ -56,18 +69,35 @@ def read_frontier(data: Mapping[str, Any], source: Path) -> Frontier:
         raise UserError(f"{source}: no parametric law to split compute by: {why}")
     params = law["params"]
     point = np.array([params[name] for name in ("E", "A", "alpha", "B", "beta")])
-    draws = np.array(data["draws"], dtype=np.float64).reshape(-1, len(point))
+    draws = np.array(data["basis"]["draws"], dtype=np.float64).reshape(-1, len(point))
     flops = [one["flops"] for one in law["frontier"] if not one["extrapolated"]]
     return Frontier(point, draws, law["flops_per_param_image"], (min(flops), max(flops)))
 
 
-def _draws(fit: Fit) -> list[list[float]]:
-    """(E, A, alpha, B, beta) of some draws of the law that splits compute."""
+def _basis(fit: Fit) -> dict[str, Any] | None:
+    """What a decision is made of: draws (E, A, alpha, B, beta), the runs' N and D, their noise."""
     law = fit.laws.get("parametric")
     if law is None or law.frontier is None:
-        return []
-    kept = law.frontier.draws[:KEPT_DRAWS]
-    return [[float(f"{value:.9g}") for value in draw] for draw in kept]
+        return None
+    n_params, images = law.optimum.problem.columns
+    residuals = log_errors(law.optimum, law.optimum.problem)
+    return {
+        "draws": [[float(f"{x:.9g}") for x in draw] for draw in law.frontier.draws[:KEPT_DRAWS]],
+        "n_params": n_params.tolist(),
+        "images": images.tolist(),
+        "noise": NORMAL * float(np.median(np.abs(residuals))),
+    }
+
+
+def _config(fit: Fit) -> dict[str, Any] | None:
+    """The config of the lowest run of a study's largest budget; None for a table of files."""
+    table = fit.table
+    if table is None or "folder" not in table:
+        return None
+    budget, loss = table.numbers("budget"), np.array(table.numbers("loss"))
+    rows = np.flatnonzero(budget == budget.max())
+    record = read_record(Path(str(table.cells["folder"][int(rows[np.argmin(loss[rows])])])))
+    return record.config if record else None
 
 
 def _csv(fit: Fit, table: Table) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.curve import Curve, Numbers, log1p_exp, sigmoid, two_part_starts
-from vitladder.laws.law import MAX_EXPONENT, Law, positive_or_zero
+from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
 from vitladder.laws.newton import Floors
 
 ZERO = 1e-12
@@ -48,9 +48,8 @@ class Zhai(Law):
     def natural(self, theta: Matrix, centres: Vector) -> Matrix:
         """a = a' x^b and d = d' x at the centre x."""
         log_c, log_a, b, log_d = theta.T
-        a = np.exp(log_a + b * centres[0])
-        d = np.where(log_d <= -1e4, 0.0, np.exp(np.minimum(log_d + centres[0], 700.0)))
-        return np.stack([a, b, positive_or_zero(log_c), d], axis=1)
+        a, d = coefficient(log_a, b * centres[0]), coefficient(log_d, centres[0])
+        return np.stack([a, b, coefficient(log_c), d], axis=1)
 
     def refuse(self, natural: Vector) -> str | None:
         """A curve that does not fall, or is not determined."""

@@ -1,0 +1,196 @@
+"""`vitladder prescribe` and `suggest`: from a fit to what to train, as overrides of `train`."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitladder.buildable import Base, Buildable, base_of, nearest, refuse_keys
+from vitladder.errors import UserError
+from vitladder.laws.design import Candidate, choose
+from vitladder.laws.frontier import BEYOND, Frontier
+from vitladder.laws.written import read_fit, read_frontier
+
+SIZES = np.geomspace(0.2, 5.0, 7)  # of the optimum, that a proposed run may have
+BUDGETS = 6  # of compute, that proposed runs may have, up to the whole budget
+CHEAPEST = 1 / 30  # of the budget
+
+
+@dataclass(frozen=True)
+class Question:
+    """A fit that was read, and what its models share."""
+
+    path: Path
+    split: Frontier
+    fit: Mapping[str, Any]
+    base: Base
+
+
+def ask(path: Path, given: Sequence[str]) -> Question:
+    """Read a fit, and compose what its models share. Raises UserError where either is wrong."""
+    refuse_keys(given)
+    fit = read_fit(path)
+    return Question(path, read_frontier(fit, path), fit, base_of(fit.get("config"), given))
+
+
+def prescribe(question: Question, flops: float) -> dict[str, Any]:
+    """N*, D* and loss at C with intervals, and the nearest model that can be built."""
+    _positive("--flops", flops)
+    best = question.split.at(flops)
+    built = nearest(question.base, best["n_params"] * _scale(question, "n_params"), flops)
+    return {
+        "flops": flops,
+        "optimum": best,
+        "times_the_largest_run": flops / question.split.flops[1],
+        "within": {name: _factor(best, name) for name in ("n_params", "images")},
+        "model": _model(question, built),
+    }
+
+
+def suggest(question: Question, budget: float, target: float | None) -> dict[str, Any]:
+    """The runs within a budget that narrow the interval of N* at the target most per FLOP."""
+    _positive("--budget", budget)
+    aim = target if target is not None else BEYOND * question.split.flops[1]
+    _positive("--target", aim)
+    basis = question.fit["basis"]
+    if not basis["noise"] > 0:
+        raise UserError(f"{question.path}: the law goes exactly through its runs, without noise")
+    done = np.array(basis["n_params"]), np.array(basis["images"])
+    models = _candidates(question, budget)
+    candidates = [_candidate(question, model) for model in models]
+    design = choose(question.split, done, basis["noise"], candidates, aim, budget)
+    chosen = sorted((models[one] for one in design.chosen), key=lambda model: model.plan.flops)
+    return {
+        "budget": budget,
+        "target": aim,
+        "narrower": design.after / design.before,
+        "flops": sum(model.plan.flops for model in chosen),
+        "runs": [_model(question, model) for model in chosen],
+    }
+
+
+def _candidates(question: Question, budget: float) -> list[Buildable]:
+    """Models around the optimum of budgets up to the whole one, that have not been trained."""
+    basis, found = question.fit["basis"], dict[tuple[str, ...], Buildable]()
+    done = set(zip(basis["n_params"], basis["images"], strict=True))
+    for flops in np.geomspace(CHEAPEST * budget, budget, BUDGETS):
+        rounded = float(f"{flops:.2g}")
+        best = question.split.at(rounded)["n_params"] * _scale(question, "n_params")
+        for size in best * SIZES:
+            model = nearest(question.base, float(size), rounded)
+            one = _candidate(question, model)
+            if (one.n_params, one.images) not in done and one.flops <= budget:
+                found[model.overrides] = model
+    return list(found.values())
+
+
+def _candidate(question: Question, model: Buildable) -> Candidate:
+    """A model's N, D and C in the units of the fit."""
+    of_images = "images" in question.fit["laws"]["parametric"]["terms"]
+    seen = model.plan.images if of_images else model.plan.tokens
+    data = "images" if of_images else "tokens"
+    n_params = model.plan.n_params / _scale(question, "n_params")
+    return Candidate(n_params, seen / _scale(question, data), model.plan.flops)
+
+
+def _model(question: Question, built: Buildable) -> dict[str, Any]:
+    """A model, what the law says of it, and the overrides that train it."""
+    plan, model, at = built.plan, built.config.model, _candidate(question, built)
+    e, a, alpha, b, beta = question.split.law
+    return {
+        "width": model.width,
+        "depth": model.depth,
+        "heads": model.heads,
+        "mlp_width": built.hidden,
+        "patch": model.patch,
+        "n_params": plan.n_params,
+        "images": plan.images,
+        "steps": plan.steps,
+        "batch_size": built.config.data.batch_size,
+        "flops": plan.flops,
+        "loss": float(e + a * at.n_params**-alpha + b * at.images**-beta),
+        "overrides": list(built.overrides),
+    }
+
+
+def _scale(question: Question, column: str) -> float:
+    """What the fit divided a column by."""
+    return float((question.fit.get("scales") or {}).get(column, 1.0))
+
+
+def _factor(best: Mapping[str, Any], name: str) -> float | None:
+    """f such that the 95 % interval lies within a factor of f of the optimum; None without one."""
+    if best["ci95"] is None:
+        return None
+    low, high = best["ci95"][name]
+    return float(max(high / best[name], best[name] / low))
+
+
+def _positive(option: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise UserError(f"{option} {value:g}: give a number of FLOPs above 0")
+
+
+def describe_prescription(found: Mapping[str, Any]) -> str:
+    """A prescription in words."""
+    best, model, within = found["optimum"], found["model"], found["within"]
+    ci = best["ci95"] or {}
+    shown = ", ".join(
+        f"{letter} = {_value(best[name], ci.get(name))}"
+        for letter, name in (("N*", "n_params"), ("D*", "images"), ("loss", "loss"))
+    )
+    how_far = found["times_the_largest_run"]
+    reach = f"{how_far:.3g} times the largest run" if how_far > 1 else "within the runs"
+    lines = [f"at C = {found['flops']:.3g} FLOPs ({reach}): {shown}"]
+    if within["n_params"] is None:
+        lines.append("  no interval: the fit has no draws")
+    else:
+        lines.append(
+            f"  N* within x{within['n_params']:.2g} and D* within x{within['images']:.2g} at 95 %"
+        )
+    ratio = model["n_params"] / best["n_params"]
+    lines.append(f"  nearest ViT ({ratio:.2f} x N*): {_shape(model)}")
+    return "\n".join([*lines, f"  {_command(model)}"])
+
+
+def describe_suggestion(found: Mapping[str, Any]) -> str:
+    """A suggestion in words."""
+    runs = found["runs"]
+    if not runs:
+        return f"no run within {found['budget']:.3g} FLOPs narrows N* at C = {found['target']:.3g}"
+    head = (
+        f"{len(runs)} runs of {found['flops']:.3g} FLOPs in all narrow the interval of log N* at "
+        f"C = {found['target']:.3g} to about {found['narrower']:.2f} of its width:"
+    )
+    return "\n".join([head, *(f"  {_shape(run)}\n    {_command(run)}" for run in runs)])
+
+
+def _shape(model: Mapping[str, Any]) -> str:
+    return (
+        f"width {model['width']}, depth {model['depth']}, heads {model['heads']}, MLP width "
+        f"{model['mlp_width']}, patch {model['patch']}: N = {model['n_params']:,}, "
+        f"D = {model['images']:,} images in {model['steps']:,} steps of {model['batch_size']}, "
+        f"loss {model['loss']:.3f}"
+    )
+
+
+def _command(model: Mapping[str, Any]) -> str:
+    return shlex.join(["vitladder", "train", *model["overrides"]])
+
+
+def _value(value: float, interval: Sequence[float] | None) -> str:
+    if interval is None:
+        return f"{value:.3g}"
+    return f"{value:.3g} [{interval[0]:.3g}, {interval[1]:.3g}]"
+
+
+def written(found: Mapping[str, Any]) -> str:
+    """As JSON."""
+    return json.dumps(found, indent=1, allow_nan=False)
