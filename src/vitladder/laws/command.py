@@ -15,7 +15,7 @@ from vitladder.laws.describe import describe_fit
 from vitladder.laws.fit import fit_sources
 from vitladder.laws.request import BOOTSTRAP, Request
 from vitladder.laws.table import number
-from vitladder.laws.written import write_fit
+from vitladder.laws.written import TRACKED, track_study, write_fit
 
 LOSSES = ("huber", "lad", "ls")
 RESIDUALS = ("log", "linear")
@@ -50,7 +50,9 @@ def run(given: argparse.Namespace) -> int:
     fitted = fit_sources(given.source, request)
     folder = given.out or (given.source[0] if _is_one_study(given.source) else None)
     if folder is not None:
-        write_fit(folder, fitted)
+        changed = write_fit(folder, fitted)
+        if _is_one_study(given.source) and (changed or not (folder / TRACKED).exists()):
+            track_study(folder, fitted)
     if given.json:
         print(json.dumps(fitted.data, indent=1, allow_nan=False))
     else:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vitladder.config import LoggerConfig
 from vitladder.errors import UserError
 from vitladder.laws.fit import SCHEMA, Fit
 from vitladder.laws.flagged import NORMAL
@@ -19,30 +20,55 @@ from vitladder.laws.held_out import log_errors
 from vitladder.laws.table import Table
 from vitladder.runs.atomic import write_text
 from vitladder.runs.record import read_record
+from vitladder.runs.tracking import track_fit
 
 FILE = "fit.json"
 RUNS = "runs.csv"
+TRACKED = "fit"  # the folder of the W&B run, beside those of the study's runs
 KEPT_DRAWS = 1000  # of the law that splits compute: enough for intervals at any C
 COLUMNS = ("run", "n_params", "images", "tokens", "flops", "budget", "loss", "error")
 
 
-def write_fit(folder: Path, fit: Fit) -> None:
+def write_fit(folder: Path, fit: Fit) -> bool:
     """Write fit.json (the answer, and what `prescribe` and `suggest` need) and runs.csv.
 
-    Raises UserError where the folder cannot be written.
+    Returns whether the fit is another one than was there. Raises UserError where the folder cannot
+    be written.
     """
     data = fit.data | {"basis": _basis(fit), "config": _config(fit)}
+    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+    file = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder, fit, data)
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            return False
+        if fit.table is not None:
+            write_text(folder / RUNS, _csv(fit, fit.table))
+        write_text(file, text)
     except OSError as error:
         raise UserError(f"{folder}: the fit cannot be written there: {error.strerror}") from error
+    return True
 
 
-def _write(folder: Path, fit: Fit, data: Mapping[str, Any]) -> None:
-    write_text(folder / FILE, json.dumps(data, indent=1, allow_nan=False) + "\n")
-    if fit.table is not None:
-        write_text(folder / RUNS, _csv(fit, fit.table))
+def track_study(folder: Path, fit: Fit) -> None:
+    """Log the fit of a study to W&B where its runs are logged there: offline if they are."""
+    config = _config(fit)
+    logger = (config or {}).get("logger") or {"name": "csv"}
+    if logger["name"] != "csv":
+        track_fit(folder / TRACKED, fit.data["study"], LoggerConfig(**logger), summary_of(fit.data))
+
+
+def summary_of(data: Mapping[str, Any]) -> dict[str, float | int]:
+    """The numbers of an answer that a dashboard plots, flat: "fit/parametric/alpha"."""
+    found: dict[str, float | int] = {"fit/runs": data["runs"]}
+    for name, law in data["laws"].items():
+        for key, value in {**(law or {}), **((law or {}).get("params") or {})}.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                found[f"fit/{name}/{key}"] = value
+    for key in ("log_rmse", "bias"):
+        if data["held_out"]:
+            found[f"fit/held_out/{key}"] = data["held_out"][key]
+    return found
 
 
 def read_fit(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from vitladder.config import Config, flatten
+from vitladder.config import Config, LoggerConfig, flatten
 from vitladder.errors import UserError
 from vitladder.runs.atomic import write_text
 
@@ -77,32 +77,15 @@ class WandbTracker:
         self._run.define_metric("*", step_metric="flops")
 
     def _init(self, wandb_id: str) -> Any:
-        import wandb
-
-        offline = self._config.logger.name == "wandb"
-        if offline:
-            # For the process: W&B's client would report its own timings to the service otherwise.
-            wandb.setup(wandb.Settings(mode="offline"))
-        return wandb.init(
-            mode="offline" if offline else "online",
-            dir=self._folder.absolute(),
-            project=self._config.logger.project,
-            entity=self._config.logger.entity,
+        config = {**flatten(self._config), **{f"plan.{k}": v for k, v in self._plan.items()}}
+        return start_run(
+            self._folder,
+            self._config.logger,
             group=self._config.study,
             job_type="train",
             id=wandb_id,
-            resume="allow",
             name=self._run_key,
-            config={**flatten(self._config), **{f"plan.{k}": v for k, v in self._plan.items()}},
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                disable_git=True,
-                disable_code=True,
-                disable_job_creation=True,
-                x_disable_stats=True,
-                x_disable_meta=True,
-            ),
+            config=config,
         )
 
     def log(self, row: Mapping[str, Any]) -> None:
@@ -118,6 +101,45 @@ class WandbTracker:
     def finish(self, *, failed: bool) -> None:
         """Finish the W&B run; a failed one is marked there."""
         self._run.finish(exit_code=1 if failed else 0)
+
+
+def start_run(folder: Path, logger: LoggerConfig, **about: Any) -> Any:
+    """A W&B run whose files lie in `folder`; `about` is what W&B is told of it."""
+    import wandb
+
+    offline = logger.name == "wandb"
+    if offline:
+        # For the process: W&B's client would report its own timings to the service otherwise.
+        wandb.setup(wandb.Settings(mode="offline"))
+    return wandb.init(
+        mode="offline" if offline else "online",
+        dir=folder.absolute(),
+        project=logger.project,
+        entity=logger.entity,
+        resume="allow",
+        settings=wandb.Settings(
+            silent=True,
+            console="off",
+            disable_git=True,
+            disable_code=True,
+            disable_job_creation=True,
+            x_disable_stats=True,
+            x_disable_meta=True,
+        ),
+        **about,
+    )
+
+
+def track_fit(folder: Path, study: str, logger: LoggerConfig, summary: Mapping[str, Any]) -> None:
+    """Log a study's fit as a run of job type "fit" in the study's group; its files in `folder`.
+
+    Every fit of a study goes on with one W&B run, whose summary is the last one.
+    """
+    folder.mkdir(exist_ok=True)
+    about = {"group": study, "job_type": "fit", "name": f"{study} fit", "id": _wandb_id(folder)}
+    run = start_run(folder, logger, **about)
+    run.summary.update(dict(summary))
+    run.finish(exit_code=0)
 
 
 def _known(row: Mapping[str, Any]) -> dict[str, Any]:
