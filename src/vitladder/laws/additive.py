@@ -95,11 +95,19 @@ class Additive(Law):
         for first, other in combinations(range(len(log_columns)), 2):
             slope = _slope(log_columns[first], log_columns[other])
             if slope is not None and slope > 0:
-                tied = theta.copy()
-                mean = (theta[2 * first + 2] + slope * theta[2 * other + 2]) / 2
-                tied[2 * first + 2], tied[2 * other + 2] = mean, mean / slope
-                return tied
+                return _tied(theta, 2 * first + 1, 2 * other + 1, slope)
         return None
+
+
+def _tied(theta: Vector, first: int, other: int, slope: float) -> Vector:
+    """Two terms, by the places of their log coefficients, made one that each has half of."""
+    tied = theta.copy()
+    both = np.logaddexp(theta[first], theta[other])
+    share = np.exp(theta[first] - both)
+    exponent = share * theta[first + 1] + (1 - share) * slope * theta[other + 1]
+    tied[first] = tied[other] = both - np.log(2)
+    tied[first + 1], tied[other + 1] = exponent, exponent / slope
+    return tied
 
 
 def _slope(first: Vector, other: Vector) -> float | None:

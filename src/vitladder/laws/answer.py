@@ -78,7 +78,11 @@ def fit_formula(prepared: Prepared, law: Law, request: Request, drawn: int) -> F
 def _describe(prepared: Prepared, optimum: Optimum, rows: NDArray[np.intp]) -> dict[str, Any]:
     """The point fit."""
     law, table, params = optimum.problem.law, prepared.fitted, optimum.params
-    bound = {"bound": "E is 0: these runs show no loss that would remain"}
+    reasons = {}
+    if params.get("E") == 0:
+        reasons["bound"] = "E is 0: these runs show no loss that would remain"
+    if not optimum.converged:
+        reasons["converged"] = "no optimum was reached: the law has more than these runs tell"
     return {
         "formula": law.formula,
         "terms": list(law.inputs),
@@ -93,7 +97,7 @@ def _describe(prepared: Prepared, optimum: Optimum, rows: NDArray[np.intp]) -> d
         "condition_number": optimum.condition_number,
         "identifiable": optimum.identifiable,
         "flagged_runs": flags(optimum, table, rows),
-        "reasons": bound if params.get("E") == 0 else {},
+        "reasons": reasons,
     }
 
 

@@ -9,6 +9,7 @@ from vitladder.laws.isoflop import MIN_SIZES
 
 CONVENTION = "C = 3 x forward matmul FLOPs; N = parameters; D = images"
 SHOWN_FLAGGED = 5
+REASONS = ("bound", "converged", "ci95")
 
 Data = Mapping[str, Any]
 
@@ -76,7 +77,7 @@ def _formula(name: str, law: Data) -> list[str]:
         shown = {letter: params[letter] for letter in ("alpha", "beta")}
         growth = f"; N* ~ C^{_value(law['a'], (law['ci95'] or {}).get('a'))}" if law["a"] else ""
         lines.append(f"    {_values(shown, law['ci95'])}{growth}")
-    lines += [f"    {law['reasons'][key]}" for key in ("bound", "ci95") if key in law["reasons"]]
+    lines += [f"    {law['reasons'][key]}" for key in REASONS if key in law["reasons"]]
     lines.append(
         f"    {law['of']} ({law['runs']}); objective {law['objective']:.6g}, gradient "
         f"{law['gradient_norm']:.0e}, {law['starts_agreeing']} of {law['starts']} starts agree, "

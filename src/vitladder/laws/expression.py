@@ -27,7 +27,9 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-COMPARISON = re.compile(r"\s*(?P<column>.+?)\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<value>.+?)\s*")
+COMPARISON = re.compile(
+    r"\s*(?P<column>[^<>=!]+?)\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<value>[^<>=!\s][^<>=!]*?)\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Comparison:
 
 def parse_filter(text: str) -> list[Comparison]:
     """The comparisons of a filter. Raises UserError where it is none."""
-    return [_comparison(part, text) for part in re.split(r"\s+and\s+", text.strip())]
+    return [_comparison(part, text) for part in re.split(r"\s+and(?:\s+|$)", text.strip())]
 
 
 def matching(table: Table, text: str) -> NDArray[np.bool_]:

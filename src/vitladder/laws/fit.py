@@ -156,8 +156,6 @@ def _fit(prepared: Prepared, request: Request) -> Fit:
             else:
                 laws[name] = _approach(name, prepared, request, reasons)
         except NoLaw as why:
-            if not everything:
-                raise UserError(f"{table.source}: {name}: {why}") from why
             laws[name], reasons[name] = None, str(why)
     return Fit(_together(prepared, request, laws, fitted, reasons), fitted, table)
 

@@ -25,6 +25,7 @@ AGREE = 1e-9  # relative to the lowest objective: starts within it found the sam
 EXACT = 1e-24  # objectives below this a row are zero but for rounding
 TOUCHING = 1e-7  # residuals below it count as 0 in the optimality of least absolute deviation
 ILL_CONDITIONED = 1e4  # two parameters cannot be told apart beyond it
+FLAT_GRADIENT = 1e-6  # of the largest gradient that a criterion can have
 SINGULAR = 1e16  # condition numbers are not told apart beyond it
 
 
@@ -101,6 +102,13 @@ class Optimum:
         tied = problem.law.tied(self.theta, problem.logs(problem.columns))
         theta = self.theta if tied is None else tied
         return condition_number(problem, theta)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the gradient is zero but for rounding."""
+        criterion, rows = self.problem.criterion, len(self.problem.target)
+        pull = criterion.delta if criterion.loss == "huber" else 1.0
+        return self.gradient_norm <= FLAT_GRADIENT * min(pull, 1.0) * rows
 
     @property
     def identifiable(self) -> bool:

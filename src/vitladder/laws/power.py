@@ -16,7 +16,7 @@ from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
 from vitladder.laws.power_sum import PowerSum, Term
 
-EXPONENTS = -np.geomspace(0.02, 3.0, 30)
+EXPONENTS = np.concatenate([-np.geomspace(3.0, 0.02, 30), np.geomspace(0.02, 3.0, 10)])
 
 
 def power_terms(u: Vector) -> Term:

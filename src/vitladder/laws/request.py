@@ -124,7 +124,7 @@ def _third_column(table: Table, request: Request) -> tuple[Table, str | None]:
     if request.flops_per is None:
         return table, None
     k = parse_flops_per(request.flops_per)
-    data = "images" if "images" in table else "tokens"
+    data = "tokens" if "tokens" in table and "images" not in table else "images"
     have = {name: name in table for name in ("n_params", data, "flops")}
     missing = [name for name, there in have.items() if not there]
     if len(missing) != 1:

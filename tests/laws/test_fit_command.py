@@ -1,0 +1,343 @@
+"""`vitladder fit` on tables of other groups: what goes in, what comes out, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vitladder.cli import main
+
+LAW = {"E": 0.3, "A": 60.0, "B": 900.0, "alpha": 0.5, "beta": 0.55}
+HEAD = ("run", "n_params", "images", "flops", "loss")
+Fit = Callable[..., dict[str, Any]]
+
+
+def loss_of(n_params: np.ndarray, images: np.ndarray) -> np.ndarray:
+    return LAW["E"] + LAW["A"] * n_params ** -LAW["alpha"] + LAW["B"] * images ** -LAW["beta"]
+
+
+def isoflop_rows(noise: float = 0.0, spread: Sequence[float] = (0.25, 0.5, 1, 2, 4)) -> list[list]:
+    """Four budgets of six sizes around the optimum of LAW with C = 6 N D."""
+    rng, rows = np.random.default_rng(0), []
+    for budget in (1e10, 3e10, 1e11, 3e11):
+        best = 0.95 * (budget / 6) ** 0.5238 * (60 * 0.5 / (900 * 0.55)) ** (1 / 1.05)
+        for size in best * np.array(spread):
+            images = budget / (6 * size)
+            loss = loss_of(size, images) * np.exp(noise * rng.standard_normal())
+            rows.append([f"r{len(rows)}", size, images, budget, loss])
+    return rows
+
+
+def write(rows: Sequence[Sequence[Any]], head: Sequence[str] = HEAD, name: str = "runs.csv") -> str:
+    with Path(name).open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+    return name
+
+
+@pytest.fixture
+def fit(capsys: pytest.CaptureFixture[str]) -> Fit:
+    """Run the command and return its JSON."""
+
+    def run(*arguments: str) -> dict[str, Any]:
+        assert main(["fit", *arguments, "--json"]) == 0
+        answer: dict[str, Any] = json.loads(capsys.readouterr().out, parse_constant=_no_constant)
+        return answer
+
+    return run
+
+
+def _no_constant(name: str) -> float:
+    raise AssertionError(f"{name} in the answer")
+
+
+def named(law: dict[str, Any]) -> dict[str, float]:
+    return {name: law["params"][name] for name in LAW}
+
+
+def test_the_open_table_by_the_command(chinchilla_csv: Path, fit: Fit) -> None:
+    answer = fit(str(chinchilla_csv), "--law", "parametric", "--drop-worst", "5")
+    law = answer["laws"]["parametric"]
+    assert (answer["runs"], len(answer["dropped_worst"])) == (240, 5)
+    assert law["objective"] <= 0.0010182740178 * (1 + 1e-9)
+    assert law["params"]["B"] == pytest.approx(2143.4174, rel=1e-4)
+    assert law["se"]["beta"] == pytest.approx(0.0206, rel=0.08)
+    assert law["ci95"]["alpha"][0] < law["params"]["alpha"] < law["ci95"]["alpha"][1]
+    assert law["terms"] == ["n_params", "tokens"]
+    assert law["flops_per_param_image"] == pytest.approx(6.0)
+
+
+def test_everything_that_the_columns_allow_by_default(fit: Fit) -> None:
+    answer = fit(write(isoflop_rows(0.003)), "--bootstrap", "200")
+    laws = answer["laws"]
+    formulas = {"parametric", "zhai", "m1", "m2", "m3", "m4", "broken"}
+    assert set(laws) == formulas | {"isoflop", "envelope"}
+    exponents = [laws[name]["a"] for name in ("parametric", "isoflop")]
+    assert exponents == pytest.approx([0.5238, 0.5238], abs=0.04)
+    assert answer["held_out"]["rows"] == 5
+    assert answer["held_out"]["log_rmse"] < 0.03
+    assert answer["disagreement"] is not None
+    assert {row["law"] for row in answer["tournament"]} <= formulas
+    assert laws["m1"]["of"] == "the lowest run of each budget"
+    assert (laws["m1"]["runs"], laws["parametric"]["runs"]) == (4, 20)
+    assert "4 parameters need at least 5 runs" in answer["reasons"]["zhai"]
+
+
+def test_what_a_law_reports(fit: Fit) -> None:
+    law = fit(write(isoflop_rows(0.003)), "--law", "parametric", "--bootstrap", "50")["laws"]
+    reported = law["parametric"]
+    assert {"params", "objective", "gradient_norm", "starts_agreeing", "se", "ci95"} <= set(
+        reported
+    )
+    assert {"condition_number", "identifiable", "held_out", "flagged_runs"} <= set(reported)
+    assert reported["loss"] == "sum over rows of Huber(0.001) of log(measured) - log(predicted)"
+    beyond = reported["frontier"][-1]
+    assert beyond["extrapolated"]
+    assert beyond["flops"] == pytest.approx(3e12)
+    low, high = beyond["ci95"]["n_params"]
+    assert low < beyond["n_params"] < high
+
+
+def test_an_edge_minimum_is_named_and_not_used(fit: Fit) -> None:
+    rows = [row for row in isoflop_rows() if not (row[3] == 1e10 and row[1] < 200)]
+    smallest = sorted(row[1] for row in rows if row[3] == 1e10)
+    rows = [row for row in rows if row[3] != 1e10 or row[1] >= smallest[-3]]
+    isoflop = fit(write(rows), "--law", "isoflop")["laws"]["isoflop"]
+    assert [one["edge"] for one in isoflop["minima"]] == [True, False, False, False]
+    assert isoflop["minima"][0]["reason"] == "the smallest size is the lowest"
+    assert isoflop["a"] == pytest.approx(0.5238, abs=0.02)
+    assert isoflop["akima"]["a"] == pytest.approx(0.5238, abs=0.02)
+    assert isoflop["k"] * 1e11 ** isoflop["a"] == pytest.approx(
+        isoflop["minima"][2]["n_params"], rel=0.05
+    )
+
+
+def test_laws_of_one_column_and_of_errors(fit: Fit) -> None:
+    x = np.geomspace(1e8, 1e12, 20)
+    file = write(np.stack([x, 0.1 + 30 * (x + 3e8) ** -0.25], axis=1).tolist(), ("flops", "error"))
+    law = fit(file, "--law", "zhai", "--bootstrap", "20")["laws"]["zhai"]
+    assert law["params"] == pytest.approx({"a": 30, "b": 0.25, "c": 0.1, "d": 3e8}, rel=1e-5)
+    power = fit(file, "--law", "m2", "--terms", "flops", "--bootstrap", "0")["laws"]["m2"]
+    assert set(power["params"]) == {"beta", "c", "eps_inf"}
+    assert power["ci95"] is None
+
+
+def test_many_terms_and_scales(fit: Fit) -> None:
+    rng = np.random.default_rng(0)
+    columns = 10 ** rng.uniform(2, 5, (3, 40))
+    loss = 0.5 + 2 * columns[0] ** -0.3 + 9 * columns[1] ** -0.6 + 20 * columns[2] ** -0.5
+    file = write(np.vstack([columns, loss]).T.tolist(), ("width", "depth", "images", "loss"))
+    terms = ("--law", "parametric", "--terms", "width,depth,images", "--bootstrap", "20")
+    params = fit(file, *terms)["laws"]["parametric"]["params"]
+    assert params == {
+        "E": pytest.approx(0.5, rel=1e-6),
+        "coef": pytest.approx([2, 9, 20], rel=1e-5),
+        "exp": pytest.approx([0.3, 0.6, 0.5], rel=1e-5),
+    }
+    scaled = fit(file, *terms, "--scale", "images=1e3")["laws"]["parametric"]
+    assert scaled["params"]["coef"][2] == pytest.approx(20 / 1e3**0.5, rel=1e-5)
+    assert len(scaled["ci95"]["exp"]) == len(scaled["se"]["coef"]) == 3
+
+
+def test_shapes(fit: Fit) -> None:
+    width, flops = (
+        x.ravel() for x in np.meshgrid([64, 128, 256, 512, 1024], np.geomspace(1e9, 1e12, 5))
+    )
+    loss = 5 * width**-0.5 + (0.2 * width**0.4 + 50) * flops**-0.3 + 0.2
+    file = write(np.stack([width, flops, loss], axis=1).tolist(), ("width", "flops", "loss"))
+    params = fit(file, "--law", "shape", "--bootstrap", "0")["laws"]["shape"]["params"]
+    assert (params["a"], params["b"], params["c"]) == pytest.approx((0.5, 0.4, 0.3), rel=1e-5)
+    assert params["s"] == pytest.approx(0.3 / 0.9, rel=1e-5)
+
+
+def test_columns_under_other_names(fit: Fit) -> None:
+    rows = [row[1:] for row in isoflop_rows()]
+    file = write(rows, ("params", "Seen Examples", "C", "Loss"))
+    given = ("n_params=params", "images=Seen Examples", "flops=C", "loss=Loss")
+    columns = [part for name in given for part in ("--column", name)]
+    law = fit(file, "--law", "parametric", "--bootstrap", "0", *columns, "--where", "Loss<9")[
+        "laws"
+    ]
+    assert named(law["parametric"]) == pytest.approx(LAW, rel=1e-5)
+
+
+def test_the_third_of_n_d_and_c_comes_from_a_choice_that_is_told(fit: Fit) -> None:
+    rows = isoflop_rows()
+    without_c = write([[r[1], r[2], r[4]] for r in rows], ("n_params", "images", "loss"), "nd.csv")
+    without_d = write([[r[1], r[3], r[4]] for r in rows], ("n_params", "flops", "loss"), "nc.csv")
+    for file, said in ((without_c, "flops from"), (without_d, "images from")):
+        answer = fit(file, "--law", "parametric", "--bootstrap", "0", "--flops-per", "6*N*D")
+        assert named(answer["laws"]["parametric"]) == pytest.approx(LAW, rel=1e-5)
+        assert answer["laws"]["parametric"]["a"] == pytest.approx(0.55 / 1.05, rel=1e-5)
+        assert said in answer["flops_per"]
+    alone = fit(without_c, "--law", "parametric", "--bootstrap", "0")["laws"]["parametric"]
+    assert alone["a"] is None
+    assert named(alone) == pytest.approx(LAW, rel=1e-5)
+
+
+def test_rows_are_filtered_held_out_and_dropped_as_asked(fit: Fit) -> None:
+    rows = isoflop_rows()
+    rows[3][4] *= 5
+    file = write(rows)
+    ask = ("--law", "parametric", "--bootstrap", "0")
+    assert fit(file, *ask, "--where", "flops<=1e11")["runs"] == 15
+    worst = fit(file, *ask, "--drop-worst", "1")
+    assert worst["dropped_worst"] == ["r3"]
+    held = fit(file, *ask, "--drop-worst", "1", "--hold-out", "flops>1e11")
+    assert held["runs"] == 14
+    assert held["held_out"]["rows"] == 5
+    assert held["held_out"]["what"] == "flops>1e11"
+    assert held["held_out"]["log_rmse"] < 1e-5
+    assert list(held["held_out"]["predicted"]) == [f"r{k}" for k in range(15, 20)]
+
+
+def test_a_bad_run_is_flagged_kept_or_dropped(fit: Fit) -> None:
+    rows = isoflop_rows(0.002)
+    rows[7][4] *= 1.2
+    ask = (write(rows), "--law", "parametric", "--bootstrap", "0")
+    kept = fit(*ask)
+    assert [one["run"] for one in kept["flagged_runs"]] == ["r7"]
+    assert kept["flagged_runs"][0]["z"] > 5
+    assert kept["laws"]["parametric"]["flagged_runs"] == kept["flagged_runs"]
+    assert kept["runs"] == 20
+    dropped = fit(*ask, "--drop-flagged")
+    assert dropped["runs"] == 19
+    assert [one["run"] for one in dropped["dropped_flagged"]] == ["r7"]
+
+
+def test_groups(fit: Fit) -> None:
+    x = np.geomspace(1e8, 1e12, 15)
+    rows = [["b", v, 0.1 + 40 * v**-0.3] for v in x] + [["a", v, 30 * v**-0.2] for v in x]
+    rows += [["few", 1e9, 1.0]]
+    answer = fit(
+        write(rows, ("task", "images", "loss")), "--law", "m2", "--by", "task", "--bootstrap", "0"
+    )
+    assert list(answer["groups"]) == ["b", "a", "few"]
+    assert answer["groups"]["b"]["laws"]["m2"]["params"]["c"] == pytest.approx(-0.3, rel=1e-5)
+    assert answer["groups"]["a"]["laws"]["m2"]["params"]["eps_inf"] == pytest.approx(0, abs=1e-6)
+    assert answer["groups"]["few"]["laws"]["m2"] is None
+    assert "need at least 4 runs" in answer["groups"]["few"]["reasons"]["m2"]
+    assert answer["runs"] == 31
+
+
+def test_data_that_grow_with_size_give_no_split(fit: Fit) -> None:
+    n = np.geomspace(1e6, 1e10, 25)
+    loss = loss_of(n, 20 * n) * np.exp(0.002 * np.random.default_rng(0).standard_normal(25))
+    rows = [[f"r{k}", n[k], 20 * n[k], 120 * n[k] ** 2, loss[k]] for k in range(25)]
+    answer = fit(write(rows), "--law", "parametric")
+    law = answer["laws"]["parametric"]
+    assert law["condition_number"] > 1e4
+    assert law["identifiable"] is False
+    assert (law["a"], law["b"], law["frontier"], law["ci95"]) == (None, None, None, None)
+    assert "alpha and beta cannot be told apart" in answer["reasons"]["parametric_ci95"]
+
+
+def test_several_files_are_one_table(fit: Fit) -> None:
+    rows = isoflop_rows()
+    files = write(rows[:10], name="a.csv"), write(rows[10:], name="b.csv")
+    answer = fit(*files, "--law", "parametric", "--bootstrap", "0")
+    assert answer["runs"] == 20
+    assert named(answer["laws"]["parametric"]) == pytest.approx(LAW, rel=1e-5)
+
+
+def test_a_fit_is_written_where_it_is_asked_for(fit: Fit) -> None:
+    answer = fit(write(isoflop_rows(0.002)), "--out", "fits/mine", "--bootstrap", "50")
+    kept = json.loads(Path("fits/mine/fit.json").read_text())
+    assert {name: kept[name] for name in answer} == answer
+    assert len(kept["basis"]["draws"]) == 50
+    with Path("fits/mine/runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20
+    error = float(rows[0]["predicted_parametric"]) / float(rows[0]["loss"]) - 1
+    assert abs(error) < 0.02
+
+
+def test_words_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", write(isoflop_rows(0.003)), "--bootstrap", "100"]) == 0
+    said = capsys.readouterr().out
+    for part in ("runs: 20 runs", "8 of 8 starts agree", "at ten times the largest C", "held out"):
+        assert part in said
+    assert "nan" not in said
+
+
+GOOD = isoflop_rows()
+
+
+def changed(row: int, column: int, value: Any) -> list[list[Any]]:
+    rows = [list(one) for one in GOOD]
+    rows[row][column] = value
+    return rows
+
+
+BAD: list[tuple[str, list[list[Any]], tuple[str, ...], tuple[str, ...], str]] = [
+    ("negative", changed(3, 4, -1), HEAD, (), "column loss, row 4: not positive ('-1')"),
+    ("zero size", changed(0, 1, 0), HEAD, (), "column n_params, row 1: not positive"),
+    ("nan", changed(2, 4, "nan"), HEAD, (), "column loss, row 3: not finite"),
+    ("infinite", changed(2, 3, "inf"), HEAD, (), "column flops, row 3: not finite"),
+    ("text", changed(5, 2, "many"), HEAD, (), "column images, row 6: not a number ('many')"),
+    ("empty", changed(5, 2, ""), HEAD, (), "column images, row 6: not a number (empty)"),
+    ("twice", [*GOOD, GOOD[4]], HEAD, (), "row 5 and row 21 are one run: the same run"),
+    ("few", GOOD[:5], HEAD, ("--law", "parametric"), "need at least 6 runs, there are 5"),
+    ("one budget", GOOD[:5], HEAD, ("--law", "isoflop"), "one budget only"),
+    (
+        "no column",
+        GOOD,
+        ("run", "n", "images", "flops", "loss"),
+        ("--law", "parametric"),
+        "'n_params'",
+    ),
+    ("no loss", GOOD, (*HEAD[:4], "y"), (), "no runs.csv: column 'loss'"),
+    ("law", GOOD, HEAD, ("--law", "parametic"), "did you mean 'parametric'"),
+    ("loss", GOOD, HEAD, ("--loss", "hubert"), "did you mean 'huber'"),
+    ("residual", GOOD, HEAD, ("--residual", "lin"), "(have: linear, log)"),
+    ("delta", GOOD, HEAD, ("--delta", "0"), "delta is 0: give a number above 0"),
+    ("filter", GOOD, HEAD, ("--where", "flops"), "is no filter"),
+    ("nothing left", GOOD, HEAD, ("--where", "flops>1e99"), "no row has flops>1e99"),
+    ("nothing held", GOOD, HEAD, ("--hold-out", "flops>1e99"), "nothing to hold out"),
+    ("all held", GOOD, HEAD, ("--hold-out", "flops>1"), "no row is left to fit"),
+    ("by", GOOD, HEAD, ("--by", "task"), "column 'task'"),
+    ("column", GOOD, HEAD, ("--column", "loss"), "write NAME=VALUE"),
+    ("scale", GOOD, HEAD, ("--scale", "flops=x"), "'x' is no number"),
+    ("scale 0", GOOD, HEAD, ("--scale", "flops=0"), "give a number above 0"),
+    ("flops-per", GOOD, HEAD, ("--flops-per", "6*N*D"), "and none is missing"),
+    ("product", GOOD, HEAD, ("--flops-per", "6ND"), "is no product"),
+    ("bootstrap", GOOD, HEAD, ("--bootstrap", "-1"), "bootstrap is -1"),
+    ("terms", GOOD, HEAD, ("--law", "zhai", "--terms", "flops,images"), "a law of one column"),
+    ("rate", changed(0, 4, 1.5), (*HEAD[:4], "error"), (), "column error, row 1, row 2"),
+    ("drop", GOOD, HEAD, ("--drop-worst", "99"), "no row is left to fit"),
+    ("option", GOOD, HEAD, ("--lwa", "m1"), "unrecognized arguments: --lwa"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rows", "head", "options", "said"), [one[1:] for one in BAD], ids=[one[0] for one in BAD]
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    rows: list[list[Any]],
+    head: tuple[str, ...],
+    options: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fit", write(rows, head), *options, "--json"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 1
+    assert said in told.err
+    assert [path.name for path in Path().iterdir() if not path.name.startswith(".")] == ["runs.csv"]
+
+
+@pytest.mark.parametrize("source", ["nowhere.csv", "empty"])
+def test_a_source_that_is_not_there_is_one_line(
+    source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("empty").mkdir()
+    assert main(["fit", source]) == 2
+    told = capsys.readouterr()
+    assert len(told.err.splitlines()) == 1
+    assert source in told.err
