@@ -50,8 +50,7 @@ def base_of(recorded: Mapping[str, Any] | None, given: Sequence[str]) -> Base:
 
     Raises UserError where an override is wrong.
     """
-    shared = [f"study={recorded['study']}", *_overrides(recorded)] if recorded else []
-    overrides = [*shared, *given]
+    overrides = [*(_overrides(recorded) if recorded else []), *given]
     config = compose_config(overrides)
     model = config.model
     size, channels, classes = model.image_size, model.channels, model.classes

@@ -37,7 +37,9 @@ def ask(path: Path, given: Sequence[str]) -> Question:
     """Read a fit, and compose what its models share. Raises UserError where either is wrong."""
     refuse_keys(given)
     fit = read_fit(path)
-    return Question(path, read_frontier(fit, path), fit, base_of(fit.get("config"), given))
+    config = fit.get("config")
+    study = [f"study={fit['study']}"] if config else []
+    return Question(path, read_frontier(fit, path), fit, base_of(config, [*study, *given]))
 
 
 def prescribe(question: Question, flops: float) -> dict[str, Any]:

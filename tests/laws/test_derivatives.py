@@ -77,7 +77,7 @@ def test_a_batch_gives_what_its_fits_give_alone(law: Law, theta: list[float]) ->
 @pytest.mark.parametrize(("law", "theta"), LAWS, ids=lambda one: getattr(one, "name", ""))
 def test_the_jacobian_is_the_slope_of_log_predictions(law: Law, theta: list[float]) -> None:
     model, at = rows_of(law, 1).model, np.array(theta)
-    jacobian = model.derivatives(at[None], model.log_prediction(at[None])).jacobian()[0]
+    jacobian = model.at(at[None]).jacobian()[0]
     slopes = approx_fprime(at, lambda t: model.log_prediction(t[None])[0], 1e-6)
     assert pytest.approx(slopes, rel=1e-4, abs=1e-5) == jacobian.T
 

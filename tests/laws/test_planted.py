@@ -114,7 +114,7 @@ def test_broken(c0: float, c1: float, log_d1: float, f1: float, size: float) -> 
     comes_back(Broken(), X[None], loss, {"a": a, "b": b, "c0": c0, "c1": c1, "d1": d1, "f1": f1})
 
 
-@few
+@settings(deadline=None, max_examples=6)
 @given(exponents, exponents, exponents, shares, shares)
 def test_shape(a: float, b: float, c: float, alpha: float, xi: float) -> None:
     width, flops = (

@@ -16,7 +16,7 @@ from vitladder.laws.optimum import Problem, exact_totals, fit_law
 from vitladder.laws.resample import interval, pair_weights, resample, spread
 
 PUBLISHED_SE = {"E": 0.0257, "A": 124.5, "B": 1293, "alpha": 0.0154, "beta": 0.0206}
-STUDIES = 100
+STUDIES = 80
 LAW = {"E": 0.3, "A": 60.0, "alpha": 0.5, "B": 900.0, "beta": 0.55}
 FLOPS = 1e12  # where N*, D* and the loss are asked for
 K = 96.0
@@ -106,7 +106,7 @@ def test_nominal_95_percent_intervals_cover() -> None:
     for seed in range(STUDIES):
         problem = study(seed)
         optimum = fit_law(problem)
-        draws = resample(optimum, 300, seed)
+        draws = resample(optimum, 200, seed)
         found = {name: interval(values) for name, values in draws.named().items()}
         flops = K * problem.columns[0] * problem.columns[1]
         found |= frontier_of(flops, optimum, draws).at(FLOPS)["ci95"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, Protocol
 
@@ -53,14 +54,12 @@ class Curve:
 
     def log_prediction(self, theta: Matrix) -> Matrix:
         """Log f [fits, rows]."""
-        solved = self.formula.solve(theta, self.u)
-        return np.asarray(self.formula.log_value(theta, self.u, solved))
+        return self.at(theta).log_prediction
 
-    def derivatives(self, theta: Matrix, log_prediction: Matrix) -> CurveDerivatives:
-        """The gradient at theta, kept; second derivatives as they are asked for."""
+    def at(self, theta: Matrix) -> CurvePlace:
+        """Log f; derivatives as they are asked for."""
         solved = self.formula.solve(theta, self.u)
-        slopes = np.real(self.formula.log_gradient(theta, self.u, solved))
-        return CurveDerivatives(self, theta, solved, slopes)
+        return CurvePlace(self, theta, solved, self.formula.log_value(theta, self.u, solved))
 
     def starts(self, target: Vector) -> Matrix:
         """The formula's own."""
@@ -72,13 +71,19 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class CurveDerivatives:
-    """See `model.Derivatives`; `slopes` is d log f / d theta [fits, P, rows]."""
+class CurvePlace:
+    """See `model.Place`."""
 
     model: Curve
     theta: Matrix
     solved: Vector | None
-    slopes: NDArray[np.float64]
+    log_prediction: Matrix
+
+    @cached_property
+    def slopes(self) -> NDArray[np.float64]:
+        """d log f / d theta [fits, P, rows]."""
+        slopes = self.model.formula.log_gradient(self.theta, self.model.u, self.solved)
+        return np.asarray(np.real(slopes))
 
     def gradient(self, pull: Matrix) -> Matrix:
         """The sum over rows of pull * slopes."""

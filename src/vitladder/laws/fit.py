@@ -204,7 +204,8 @@ def _together(
     reasons: dict[str, str],
 ) -> dict[str, Any]:
     """What stands beside the laws: the main law's held-out error, the tournament, disagreement."""
-    main_name = Additive.name if request.law == "auto" else request.law
+    table = _tournament(prepared.fitted, fitted)
+    main_name = _main(request, laws, table)
     main = fitted[main_name].data if main_name in fitted else None
     parametric = laws.get(Additive.name)
     for name in ("ci95", "bound"):
@@ -225,10 +226,22 @@ def _together(
         "held_out": main["held_out"] if main else None,
         "flagged_runs": main["flagged_runs"] if main else [],
         "flops_per_param_image": parametric["flops_per_param_image"] if parametric else None,
-        "tournament": _tournament(prepared.fitted, fitted),
+        "tournament": table,
         "disagreement": disagreements(laws),
         "reasons": reasons,
     }
+
+
+def _main(request: Request, laws: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> str:
+    """The law whose held-out error and flagged runs lead: the one asked for, or the parametric one.
+
+    Where the columns have none, it is the one that predicts best.
+    """
+    if request.law != "auto":
+        return request.law
+    if Additive.name in laws or not table:
+        return Additive.name
+    return str(table[0]["law"])
 
 
 def _why_nothing_held_out(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vitladder.laws.criterion import Criterion, Matrix, Vector
 from vitladder.laws.newton import Floors, Local, Objective
 
-CACHE = 1 << 14  # numbers of an array that a chunk of fits works on: several stay in a core's cache
+CACHE = 1 << 16  # numbers of an array that a chunk of fits works on: several stay in a core's cache
 
 
 class Model(Protocol):
@@ -29,8 +29,8 @@ class Model(Protocol):
     def log_prediction(self, theta: Matrix) -> Matrix:
         """The log of the predicted loss [fits, rows]."""
 
-    def derivatives(self, theta: Matrix, log_prediction: Matrix) -> Derivatives:
-        """What is needed to differentiate sums over rows at theta."""
+    def at(self, theta: Matrix) -> Place:
+        """The prediction, and what is needed to differentiate sums over rows there."""
 
     def starts(self, target: Vector) -> Matrix:
         """Thetas [starts, P] over the plausible exponents, their coefficients fitted to target."""
@@ -39,8 +39,12 @@ class Model(Protocol):
         """Below which theta a coefficient counts as zero, for losses like target [rows]."""
 
 
-class Derivatives(Protocol):
-    """Derivatives of g = log prediction at some thetas."""
+class Place(Protocol):
+    """g = log prediction at some thetas, and its derivatives."""
+
+    @property
+    def log_prediction(self) -> Matrix:
+        """g [fits, rows]."""
 
     def gradient(self, pull: Matrix) -> Matrix:
         """The sum over rows of pull * dg/dtheta: [fits, P] of [fits, rows]."""
@@ -94,7 +98,8 @@ class Rows:
         With g = log f: for log residuals d2(rho) = rho'' g' g'^T - rho' g''; for linear ones
         f' = f g' and f'' = f (g'' + g' g'^T).
         """
-        g = self.model.log_prediction(theta)
+        at = self.model.at(theta)
+        g = at.log_prediction
         rho = criterion.smooth(criterion.residuals(self.target, g), turn)
         value = (weights * rho.value).sum(axis=1)
         pull, curve, majorant = (part * weights for part in rho[1:])
@@ -104,5 +109,4 @@ class Rows:
             curve *= f * f
             curve -= pull
             majorant *= f * f
-        at = self.model.derivatives(theta, g)
         return Local(value, -at.gradient(pull), at.hessian(curve, pull), at.outer(majorant))

@@ -160,7 +160,7 @@ def _natural_jacobian(problem: Problem, theta: Vector) -> Matrix:
     """d log prediction / d theta [rows, P], of terms that are there."""
     model = problem.rows().model
     with np.errstate(all="ignore"):
-        at = model.derivatives(theta[None], model.log_prediction(theta[None])).jacobian()[0]
+        at = model.at(theta[None]).jacobian()[0]
     return np.asarray(at[np.isfinite(at).all(axis=1)].T)
 
 
@@ -192,11 +192,11 @@ def _gradient_norm(problem: Problem, rows: Rows, theta: Vector) -> float:
 
 def _subgradient_norm(problem: Problem, rows: Rows, theta: Vector) -> float:
     """The least norm of sum_r sign_r J_r, where rows with residual 0 take any sign in [-1, 1]."""
-    g = rows.model.log_prediction(theta[None])
-    residuals = problem.criterion.residuals(problem.target, g)[0]
-    slopes: NDArray[np.float64] = rows.model.derivatives(theta[None], g).jacobian()[0]
+    at = rows.model.at(theta[None])
+    residuals = problem.criterion.residuals(problem.target, at.log_prediction)[0]
+    slopes: NDArray[np.float64] = at.jacobian()[0]
     if problem.criterion.residual == "linear":
-        slopes = slopes * np.exp(g)
+        slopes = slopes * np.exp(at.log_prediction)
     zero = np.abs(residuals) < TOUCHING
     fixed = slopes[:, ~zero] @ np.sign(residuals[~zero])
     if not zero.any():

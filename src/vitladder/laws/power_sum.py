@@ -46,20 +46,20 @@ class PowerSum:
     grid: tuple[tuple[int, Vector], ...]
 
     def log_prediction(self, theta: Matrix) -> Matrix:
-        """Log f [fits, rows], safe for any theta."""
+        """Log f [fits, rows]."""
+        return self.at(theta).log_prediction
+
+    def at(self, theta: Matrix) -> PowerSumPlace:
+        """Log f and each term's share of f, safe for any theta."""
         logs = self._logs(theta)
         top = logs[0].copy()
         for log in logs[1:]:
             np.maximum(top, log, out=top)
-        total = np.zeros_like(top)
-        for log in logs:
-            total += np.exp(log - top)
-        return np.asarray(top + np.log(total))
-
-    def derivatives(self, theta: Matrix, log_prediction: Matrix) -> PowerSumDerivatives:
-        """Each term's share of f at theta."""
-        shares = [np.exp(log - log_prediction) for log in self._logs(theta)]
-        return PowerSumDerivatives(self, shares)
+        shares = [np.exp(log - top) for log in logs]
+        total = sum(shares[1:], start=shares[0].copy())
+        for share in shares:
+            share /= total
+        return PowerSumPlace(self, top + np.log(total), shares)
 
     def starts(self, target: Vector) -> Matrix:
         """A theta for each point of the grid, with the best non-negative coefficients there.
@@ -96,10 +96,11 @@ class PowerSum:
 
 
 @dataclass(frozen=True)
-class PowerSumDerivatives:
-    """See `model.Derivatives`; `shares` holds each term's part of f [fits, rows]."""
+class PowerSumPlace:
+    """See `model.Place`; `shares` holds each term's part of f [fits, rows]."""
 
     model: PowerSum
+    log_prediction: Matrix
     shares: Sequence[Matrix]
 
     def gradient(self, pull: Matrix) -> Matrix:
