@@ -62,6 +62,21 @@ def test_the_model_is_one_that_plan_takes_as_it_is(
     assert "model.patch=2" not in model["overrides"]  # the default already
 
 
+def test_scaled_columns_prescribe_the_same(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = answer(capsys, "prescribe", str(study), "--flops", "3e12")
+    told = answer(capsys, "suggest", str(study), "--budget", "1e12")
+    scales = ("n_params=1e3", "images=1e5", "flops=1e9", "loss=2")
+    options = [part for scale in scales for part in ("--scale", scale)]
+    assert main(["fit", str(study), "--bootstrap", "200", *options]) == 0
+    capsys.readouterr()
+    scaled = answer(capsys, "prescribe", str(study), "--flops", "3e12")
+    assert scaled["model"]["overrides"] == plain["model"]["overrides"]
+    assert scaled["optimum"]["n_params"] == pytest.approx(plain["optimum"]["n_params"], rel=1e-6)
+    assert scaled["optimum"]["loss"] == pytest.approx(plain["optimum"]["loss"], rel=1e-6)
+    again = answer(capsys, "suggest", str(study), "--budget", "1e12")
+    assert [one["overrides"] for one in again["runs"]] == [one["overrides"] for one in told["runs"]]
+
+
 def test_words_are_a_command(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prescribe", str(study), "--flops", "3e12", "data.batch_size=32"]) == 0
     said = capsys.readouterr().out.splitlines()

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from laws_study import write_study
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -24,7 +25,15 @@ LINES = [
 # planned instead of trained: the same settings, composed, resolved and checked in the same way. A
 # benchmark's own tests run it at a small size; here it is asked for the line's flags.
 PLANNED = [line for line in LINES if line.startswith(("vitladder train", "vitladder plan"))]
-AFTER_A_STUDY = [line for line in LINES if line.startswith(("vitladder fit", "vitladder report"))]
+TABLES = [line for line in LINES if line.startswith("vitladder fit $CHINCHILLA")]
+DECIDING = ("vitladder prescribe", "vitladder suggest")
+DECISIONS = [line for line in LINES if line.startswith(DECIDING)]
+AFTER_A_STUDY = [
+    line
+    for line in LINES
+    if line.startswith(("vitladder fit", "vitladder report")) and line not in TABLES
+]
+SCRIPTS = [line for line in LINES if line.startswith("python")]
 CHECKS = [line for line in LINES if "plugins check" in line]
 ALONE = [
     line
@@ -35,14 +44,15 @@ MEASURING = [line for line in LINES if line.startswith("vitladder bench")]
 MAKE = [line for line in LINES if line.startswith("make")]
 
 
-def run(command: str, line: str, cifar10: str = "") -> subprocess.CompletedProcess[str]:
-    """Run one line of the README, with $CIFAR10 set."""
-    words = shlex.split(line.replace("$CIFAR10", cifar10 or "no-such-folder"))
+def run(command: str, line: str, data: str = "") -> subprocess.CompletedProcess[str]:
+    """Run one line of the README, with the path of its data set in place of its variable."""
+    words = shlex.split(re.sub(r"\$(CIFAR10|CHINCHILLA)", data or "no-such-data", line))
     return subprocess.run([command, *words[1:]], capture_output=True, text=True, timeout=300)
 
 
 def test_every_command_of_the_readme_has_a_test_below() -> None:
     tried = [*PLANNED, *AFTER_A_STUDY, *ALONE, *CHECKS, *MEASURING, *MAKE]
+    tried += [*TABLES, *DECISIONS, *SCRIPTS]
     left = [line for line in LINES if line not in tried]
     assert left == []
     assert len(PLANNED) >= 5
@@ -92,6 +102,30 @@ def test_the_demo_is_trained_fitted_and_reported(command: str) -> None:
         if "outputs/demo" in line:
             done = run(command, line)
             assert done.returncode == 0, done.stderr
+
+
+def test_a_fitted_study_decides_as_the_readme_says(command: str) -> None:
+    write_study(Path("outputs/demo"), noise=0.003)
+    for line in [*AFTER_A_STUDY, *DECISIONS]:
+        if "outputs/demo" in line:
+            done = run(command, line)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("line", TABLES)
+def test_a_table_is_fitted_as_the_readme_says(
+    command: str, line: str, chinchilla_csv: Path
+) -> None:
+    done = run(command, line, str(chinchilla_csv))
+    assert done.returncode == 0, done.stderr
+    assert "8 of 8 starts agree" in done.stdout
+    assert "0.00101827" in done.stdout
+
+
+@pytest.mark.parametrize("line", SCRIPTS)
+def test_a_script_of_the_readme_is_there(line: str) -> None:
+    assert (CHECKOUT / shlex.split(line)[1]).is_file()
 
 
 @pytest.mark.slow

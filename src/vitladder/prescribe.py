@@ -16,7 +16,7 @@ from vitladder.buildable import Base, Buildable, base_of, nearest, refuse_keys
 from vitladder.errors import UserError
 from vitladder.laws.design import Candidate, choose
 from vitladder.laws.frontier import BEYOND, Frontier
-from vitladder.laws.written import read_fit, read_frontier
+from vitladder.laws.written import read_fit, read_frontier, read_runs
 
 SIZES = np.geomspace(0.2, 5.0, 7)  # of the optimum, that a proposed run may have
 BUDGETS = 6  # of compute, that proposed runs may have, up to the whole budget
@@ -46,10 +46,11 @@ def prescribe(question: Question, flops: float) -> dict[str, Any]:
     """N*, D* and loss at C with intervals, and the nearest model that can be built."""
     _positive("--flops", flops)
     best = question.split.at(flops)
-    built = nearest(question.base, best["n_params"] * _scale(question, "n_params"), flops)
+    built = nearest(question.base, best["n_params"], flops)
     return {
         "flops": flops,
         "optimum": best,
+        "unit": _unit(question),
         "times_the_largest_run": flops / question.split.flops[1],
         "within": {name: _factor(best, name) for name in ("n_params", "images")},
         "model": _model(question, built),
@@ -61,13 +62,12 @@ def suggest(question: Question, budget: float, target: float | None) -> dict[str
     _positive("--budget", budget)
     aim = target if target is not None else BEYOND * question.split.flops[1]
     _positive("--target", aim)
-    basis = question.fit["basis"]
-    if not basis["noise"] > 0:
+    n_params, seen, noise = read_runs(question.fit)
+    if not noise > 0:
         raise UserError(f"{question.path}: the law goes exactly through its runs, without noise")
-    done = np.array(basis["n_params"]), np.array(basis["images"])
-    models = _candidates(question, budget)
+    models = _candidates(question, set(zip(n_params, seen, strict=True)), budget)
     candidates = [_candidate(question, model) for model in models]
-    design = choose(question.split, done, basis["noise"], candidates, aim, budget)
+    design = choose(question.split, (n_params, seen), noise, candidates, aim, budget)
     chosen = sorted((models[one] for one in design.chosen), key=lambda model: model.plan.flops)
     return {
         "budget": budget,
@@ -78,13 +78,14 @@ def suggest(question: Question, budget: float, target: float | None) -> dict[str
     }
 
 
-def _candidates(question: Question, budget: float) -> list[Buildable]:
+def _candidates(
+    question: Question, done: set[tuple[float, float]], budget: float
+) -> list[Buildable]:
     """Models around the optimum of budgets up to the whole one, that have not been trained."""
-    basis, found = question.fit["basis"], dict[tuple[str, ...], Buildable]()
-    done = set(zip(basis["n_params"], basis["images"], strict=True))
+    found = dict[tuple[str, ...], Buildable]()
     for flops in np.geomspace(CHEAPEST * budget, budget, BUDGETS):
         rounded = float(f"{flops:.2g}")
-        best = question.split.at(rounded)["n_params"] * _scale(question, "n_params")
+        best = question.split.at(rounded)["n_params"]
         for size in best * SIZES:
             model = nearest(question.base, float(size), rounded)
             one = _candidate(question, model)
@@ -94,12 +95,14 @@ def _candidates(question: Question, budget: float) -> list[Buildable]:
 
 
 def _candidate(question: Question, model: Buildable) -> Candidate:
-    """A model's N, D and C in the units of the fit."""
-    of_images = "images" in question.fit["laws"]["parametric"]["terms"]
-    seen = model.plan.images if of_images else model.plan.tokens
-    data = "images" if of_images else "tokens"
-    n_params = model.plan.n_params / _scale(question, "n_params")
-    return Candidate(n_params, seen / _scale(question, data), model.plan.flops)
+    """A model's N, D in what the law counts, and C."""
+    seen = model.plan.images if _unit(question) == "images" else model.plan.tokens
+    return Candidate(model.plan.n_params, seen, model.plan.flops)
+
+
+def _unit(question: Question) -> str:
+    """What D counts in the law: images or tokens."""
+    return str(question.fit["laws"]["parametric"]["terms"][1])
 
 
 def _model(question: Question, built: Buildable) -> dict[str, Any]:
@@ -122,11 +125,6 @@ def _model(question: Question, built: Buildable) -> dict[str, Any]:
     }
 
 
-def _scale(question: Question, column: str) -> float:
-    """What the fit divided a column by."""
-    return float((question.fit.get("scales") or {}).get(column, 1.0))
-
-
 def _factor(best: Mapping[str, Any], name: str) -> float | None:
     """f such that the 95 % interval lies within a factor of f of the optimum; None without one."""
     if best["ci95"] is None:
@@ -144,13 +142,11 @@ def describe_prescription(found: Mapping[str, Any]) -> str:
     """A prescription in words."""
     best, model, within = found["optimum"], found["model"], found["within"]
     ci = best["ci95"] or {}
-    shown = ", ".join(
-        f"{letter} = {_value(best[name], ci.get(name))}"
-        for letter, name in (("N*", "n_params"), ("D*", "images"), ("loss", "loss"))
-    )
+    names = {"N*": "n_params", f"D* ({found['unit']})": "images", "loss": "loss"}
+    shown = [f"{letter} = {_value(best[name], ci.get(name))}" for letter, name in names.items()]
     how_far = found["times_the_largest_run"]
     reach = f"{how_far:.3g} times the largest run" if how_far > 1 else "within the runs"
-    lines = [f"at C = {found['flops']:.3g} FLOPs ({reach}): {shown}"]
+    lines = [f"at C = {found['flops']:.3g} FLOPs ({reach}): {', '.join(shown)}"]
     if within["n_params"] is None:
         lines.append("  no interval: the fit has no draws")
     else:

@@ -73,6 +73,15 @@ def test_draws_are_rows_with_replacement() -> None:
     assert weights.var() == pytest.approx(1 - 1 / 20, rel=0.05)
 
 
+def test_draws_in_blocks_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pair_weights(20, 50, seed=4)
+    optimum = fit_law(noisy(5, Criterion()))
+    together = resample(optimum, 30, seed=4).theta
+    monkeypatch.setattr("vitladder.laws.resample.BLOCK", 7 * 30)
+    assert (pair_weights(20, 50, seed=4) == whole).all()
+    assert resample(optimum, 30, seed=4).theta == pytest.approx(together, rel=1e-6)
+
+
 def test_the_same_seed_gives_the_same_draws() -> None:
     optimum = fit_law(noisy(5, Criterion()))
     first, second, other = (resample(optimum, 40, seed).theta for seed in (1, 1, 2))

@@ -6,21 +6,21 @@ resample; each starts at the point fit and goes down to its own optimum.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.newton import GONE, descend
-from vitladder.laws.optimum import Optimum
+from vitladder.laws.optimum import Optimum, Problem
 from vitladder.laws.power_sum import REVIVED
 
 PERCENTILES = (2.5, 97.5)
 MIN_USED = 0.5  # of the draws: with fewer, the intervals would only show the draws that went well
+BLOCK = 1 << 24  # numbers of the weights that are held at once
 NEAR = 1e-2  # the turn from which resamples approach a criterion with a sharper one
 
 
@@ -70,10 +70,11 @@ def resample(optimum: Optimum, drawn: int, seed: int) -> Resamples:
     problem = optimum.problem
     if drawn == 0:
         return Resamples(optimum, np.empty((0, len(optimum.theta))), 0)
-    rows = problem.rows(pair_weights(len(problem.target), drawn, seed))
-    floors = rows.model.floors(problem.target)
-    theta = np.repeat(_revived(optimum.theta, problem.target)[None], drawn, axis=0)
-    theta, _ = descend(rows.objectives(problem.criterion, widest=NEAR), theta, floors)
+    start = _revived(optimum.theta, problem.target)
+    found = [
+        _solved(problem, weights, start) for weights in _weights(len(problem.target), drawn, seed)
+    ]
+    theta = np.concatenate(found)
     natural = problem.law.natural(theta, problem.centres)
     usable = [np.isfinite(one).all() and problem.law.refuse(one) is None for one in natural]
     return Resamples(optimum, theta[usable], drawn)
@@ -81,10 +82,25 @@ def resample(optimum: Optimum, drawn: int, seed: int) -> Resamples:
 
 def pair_weights(rows: int, drawn: int, seed: int) -> Matrix:
     """How often each row is in each draw of as many rows, with replacement: [drawn, rows]."""
-    picks = np.random.default_rng(seed).integers(0, rows, (drawn, rows))
-    weights: NDArray[np.float64] = np.zeros((drawn, rows))
-    np.add.at(weights, (np.arange(drawn)[:, None], picks), 1.0)
-    return weights
+    return np.concatenate(list(_weights(rows, drawn, seed)))
+
+
+def _weights(rows: int, drawn: int, seed: int) -> Iterator[Matrix]:
+    """The same in blocks of draws that fit into memory, however many rows there are."""
+    rng, block = np.random.default_rng(seed), max(1, BLOCK // rows)
+    for first in range(0, drawn, block):
+        count = min(block, drawn - first)
+        picks = rng.integers(0, rows, (count, rows)) + rows * np.arange(count)[:, None]
+        counts = np.bincount(picks.ravel(), minlength=count * rows)
+        yield counts.reshape(count, rows).astype(np.float64)
+
+
+def _solved(problem: Problem, weights: Matrix, start: Vector) -> Matrix:
+    """The optimum of each draw, from one start."""
+    rows = problem.rows(weights)
+    theta = np.repeat(start[None], len(weights), axis=0)
+    objectives = rows.objectives(problem.criterion, widest=NEAR)
+    return descend(objectives, theta, rows.model.floors(problem.target))[0]
 
 
 def interval(draws: Vector) -> list[float]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from vitladder.config import LoggerConfig
 from vitladder.errors import UserError
+from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.fit import SCHEMA, Fit
 from vitladder.laws.flagged import NORMAL
 from vitladder.laws.frontier import Frontier
@@ -86,18 +87,44 @@ def read_fit(path: Path) -> dict[str, Any]:
 
 
 def read_frontier(data: Mapping[str, Any], source: Path) -> Frontier:
-    """The split of compute of a fit that was read. Raises UserError where it has none."""
+    """The split of compute of a fit that was read, in units without scales.
+
+    Raises UserError where it has none.
+    """
     law = (data.get("laws") or {}).get("parametric")
     if law is None or law.get("a") is None:
         why = (data.get("reasons") or {}).get("parametric_ci95") or (
             (data.get("reasons") or {}).get("parametric") or "it is no law over N, D and C"
         )
         raise UserError(f"{source}: no parametric law to split compute by: {why}")
-    params = law["params"]
-    point = np.array([params[name] for name in ("E", "A", "alpha", "B", "beta")])
+    point = np.array([law["params"][name] for name in ("E", "A", "alpha", "B", "beta")])
     draws = np.array(data["basis"]["draws"], dtype=np.float64).reshape(-1, len(point))
-    flops = [one["flops"] for one in law["frontier"] if not one["extrapolated"]]
-    return Frontier(point, draws, law["flops_per_param_image"], (min(flops), max(flops)))
+    size, seen, flops, loss = (
+        _scale(data, name) for name in (*law["terms"], "flops", data["target"])
+    )
+    reach = [flops * one["flops"] for one in law["frontier"] if not one["extrapolated"]]
+    k = law["flops_per_param_image"] * flops / (size * seen)
+    laws = [_unscaled(some, size, seen, loss) for some in (point[None], draws)]
+    return Frontier(laws[0][0], laws[1], k, (min(reach), max(reach)))
+
+
+def read_runs(data: Mapping[str, Any]) -> tuple[Vector, Vector, float]:
+    """N and D of the runs of a fit that was read, in parameters and images (or tokens); noise."""
+    basis, terms = data["basis"], data["laws"]["parametric"]["terms"]
+    n_params = np.array(basis["n_params"]) * _scale(data, terms[0])
+    return n_params, np.array(basis["images"]) * _scale(data, terms[1]), float(basis["noise"])
+
+
+def _scale(data: Mapping[str, Any], column: str) -> float:
+    """What the fit divided a column by."""
+    return float(data["scales"].get(column, 1.0))
+
+
+def _unscaled(laws: Matrix, size: float, seen: float, loss: float) -> Matrix:
+    """Laws (E, A, alpha, B, beta) of scaled columns [laws, 5] in the units before."""
+    e, a, alpha, b, beta = laws.T
+    columns = [e * loss, a * loss * size**alpha, alpha, b * loss * seen**beta, beta]
+    return np.stack(columns, axis=1)
 
 
 def _basis(fit: Fit) -> dict[str, Any] | None:
