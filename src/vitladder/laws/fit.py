@@ -14,15 +14,14 @@ from vitladder.laws import approaches
 from vitladder.laws.additive import Additive
 from vitladder.laws.answer import FittedLaw, columns_of, fit_formula
 from vitladder.laws.catalogue import FORMULAS, OF_ONE_COLUMN, applicable, make_law
-from vitladder.laws.comparable import difference
 from vitladder.laws.disagreement import disagreements
 from vitladder.laws.held_out import Entrant, tournament
 from vitladder.laws.law import NoLaw
+from vitladder.laws.origin import excluded_of, name_of, refuse_mixed, why_no_law
 from vitladder.laws.request import Prepared, Request, prepare, select
 from vitladder.laws.sources import read_sources, study_table
-from vitladder.laws.study import RunPoint, excluded, read_records, study_name, usable
+from vitladder.laws.study import RunPoint, read_records, usable
 from vitladder.laws.table import Table, refuse_duplicates
-from vitladder.runs.record import Record
 
 SCHEMA = 2
 
@@ -51,7 +50,7 @@ def fit_sources(paths: Sequence[Path], request: Request) -> Fit:
     all can be fitted.
     """
     request.check()
-    _comparable(paths, request)
+    refuse_mixed(paths, request)
     table = select(read_sources(paths), request)
     head = _head(paths)
     if request.by is None:
@@ -69,8 +68,8 @@ def fit_sources(paths: Sequence[Path], request: Request) -> Fit:
 def _head(paths: Sequence[Path]) -> dict[str, Any]:
     """What an answer is about."""
     source = ", ".join(str(path) for path in paths)
-    counts = _excluded(paths)
-    return {"schema": SCHEMA, "study": _name(paths), "source": source, "excluded": counts}
+    counts = excluded_of(paths)
+    return {"schema": SCHEMA, "study": name_of(paths), "source": source, "excluded": counts}
 
 
 def _some_law(table: Table, data: Mapping[str, Any]) -> None:
@@ -92,7 +91,7 @@ def fit_or_reasons(folder: Path, *, bootstrap: int = 4000, seed: int = 0) -> dic
     Raises UserError where the folder holds no study.
     """
     records = read_records(folder)
-    if _why_no_law(records):
+    if why_no_law(records):
         return unfitted_study(folder)
     request = Request(bootstrap=bootstrap, seed=seed)
     fitted = fit_table(study_table(folder, records), request)
@@ -102,7 +101,7 @@ def fit_or_reasons(folder: Path, *, bootstrap: int = 4000, seed: int = 0) -> dic
 def unfitted_study(folder: Path) -> dict[str, Any]:
     """The same shape for a study that `fit_study` refuses, so that its page can be written."""
     records = read_records(folder)
-    reason = _why_no_law(records) or "not fitted"
+    reason = why_no_law(records) or "not fitted"
     laws = (Additive.name, *approaches.NAMES)
     return _head([folder]) | {
         "runs": len(usable(records)),
@@ -269,45 +268,3 @@ def _groups(table: Table, by: str) -> dict[str, Table]:
     for row, cell in enumerate(table.column(by)):
         rows.setdefault("" if cell is None else str(cell), []).append(row)
     return {value: table.rows(np.array(part)) for value, part in rows.items()}
-
-
-def _comparable(paths: Sequence[Path], request: Request) -> None:
-    """Refuse a study without a usable run, or of runs that differ in more than size and compute."""
-    for path in paths:
-        if not path.is_dir():
-            continue
-        records = read_records(path)
-        if not usable(records):
-            advice = f"run `vitladder train -m +sweep={study_name(records, path)}` first"
-            raise UserError(f"{path}: no run is complete ({_counts(records)}); {advice}")
-        reason = None if request.by or request.where else difference(usable(records))
-        if reason:
-            raise UserError(
-                f"{path}: {reason}; put them in different studies, with study=NAME, "
-                "or fit each apart, with --by COLUMN or --where"
-            )
-
-
-def _why_no_law(records: Sequence[Record]) -> str | None:
-    """Why these records can have no law at all, or None."""
-    runs = usable(records)
-    return difference(runs) if runs else f"no run is complete ({_counts(records)})"
-
-
-def _counts(records: Sequence[Record]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in excluded(records).items() if count)
-
-
-def _excluded(paths: Sequence[Path]) -> dict[str, int]:
-    """How many runs of the studies no law sees, by why."""
-    counts: dict[str, int] = {}
-    for path in paths:
-        if path.is_dir():
-            for name, count in excluded(read_records(path)).items():
-                counts[name] = counts.get(name, 0) + count
-    return counts
-
-
-def _name(paths: Sequence[Path]) -> str:
-    names = [study_name(read_records(path), path) if path.is_dir() else path.stem for path in paths]
-    return ", ".join(names)

@@ -82,7 +82,7 @@ def resample(optimum: Optimum, drawn: int, seed: int) -> Resamples:
 
 def pair_weights(rows: int, drawn: int, seed: int) -> Matrix:
     """How often each row is in each draw of as many rows, with replacement: [drawn, rows]."""
-    return np.concatenate(list(_weights(rows, drawn, seed)))
+    return np.concatenate([np.empty((0, rows)), *_weights(rows, drawn, seed)])
 
 
 def _weights(rows: int, drawn: int, seed: int) -> Iterator[Matrix]:
