@@ -144,6 +144,34 @@ def test_sizes_of_vits_are_met(n_params: float) -> None:
     assert built.hidden == 4 * built.config.model.width
 
 
+def test_what_a_study_shares_is_said_and_its_defaults_are_not() -> None:
+    recorded = {
+        "model": {
+            "width": 16,
+            "depth": 2,
+            "patch": 8,
+            "image_size": 32,
+            "channels": 3,
+            "classes": 10,
+        },
+        "data": {"name": "parquet", "path": "my images/cifar10", "batch_size": 64},
+        "optim": {"name": "adamw", "lr": 0.02, "betas": [0.9, 0.95]},
+        "attention": {"name": "naive"},
+    }
+    overrides = base_of(recorded, []).overrides
+    assert set(overrides) == {
+        "attention=naive",
+        "data=parquet",
+        "data.path='my images/cifar10'",
+        "model.patch=8",
+        "model.channels=3",
+        "model.classes=10",
+        "optim.lr=0.02",
+        "optim.betas=[0.9,0.95]",
+    }
+    assert compose_config(overrides).data.path == "my images/cifar10"
+
+
 def test_a_small_study_gets_a_small_model() -> None:
     built = nearest(base_of(None, []), 3e3, 1e10)
     assert built.config.model.width < 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -117,7 +118,9 @@ def _overrides(recorded: Mapping[str, Any]) -> list[str]:
     """What a run's config has that the defaults do not, but its size and its budget."""
     chosen = {group: (recorded.get(group) or {}).get("name") for group in GROUPS}
     groups = [f"{group}={name}" for group, name in chosen.items() if name]
-    defaults = flatten(compose_config(groups))
+    path = (recorded.get("data") or {}).get("path")
+    where = [f"data.path={_written(path)}"] if path else []
+    defaults = flatten(compose_config([*groups, *where]))
     changed = []
     for key, value in _flat(recorded):
         section, _, name = key.partition(".")
@@ -128,7 +131,7 @@ def _overrides(recorded: Mapping[str, Any]) -> list[str]:
         changed.append(f"{key}={_written(value)}")
     usual = flatten(compose_config([]))
     named = [one for one in groups if usual[f"{one.split('=')[0]}.name"] != one.split("=")[1]]
-    return named + changed
+    return [*named, *where, *changed]
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -149,7 +152,7 @@ def _written(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return "[" + ",".join(_written(one) for one in value) + "]"
-    plain = not isinstance(value, str) or value.replace("_", "").isalnum()
+    plain = not isinstance(value, str) or re.fullmatch(r"[\w./-]+", value)
     return str(value) if plain else f"'{value}'"
 
 

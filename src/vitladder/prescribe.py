@@ -164,7 +164,7 @@ def describe_suggestion(found: Mapping[str, Any]) -> str:
     if not runs:
         return f"no run within {found['budget']:.3g} FLOPs narrows N* at C = {found['target']:.3g}"
     head = (
-        f"{len(runs)} runs of {found['flops']:.3g} FLOPs in all narrow the interval of log N* at "
+        f"these runs, {found['flops']:.3g} FLOPs in all, narrow the interval of log N* at "
         f"C = {found['target']:.3g} to about {found['narrower']:.2f} of its width:"
     )
     return "\n".join([head, *(f"  {_shape(run)}\n    {_command(run)}" for run in runs)])
