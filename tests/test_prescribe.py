@@ -164,6 +164,7 @@ def test_what_a_study_shares_is_said_and_its_defaults_are_not() -> None:
         "data=parquet",
         "data.path='my images/cifar10'",
         "model.patch=8",
+        "model.image_size=32",
         "model.channels=3",
         "model.classes=10",
         "optim.lr=0.02",
