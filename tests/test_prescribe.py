@@ -17,7 +17,8 @@ from vitladder.cli import main
 from vitladder.compose import compose_config
 from vitladder.errors import UserError
 from vitladder.laws.design import Candidate, choose, log_loss_gradient, log_n_gradient
-from vitladder.laws.frontier import Frontier, split
+from vitladder.laws.forms import split
+from vitladder.laws.frontier import Frontier
 
 K = 96.0
 POINT = np.array([LAW.E, LAW.A, LAW.alpha, LAW.B, LAW.beta])
@@ -225,6 +226,69 @@ def test_no_single_run_tells_more_per_flop_than_the_first_that_is_chosen() -> No
 
     affordable = [one for one in candidates if one.flops <= 1e10]
     assert design.after == pytest.approx(min(after(one) for one in affordable), rel=1e-3)
+
+
+def test_another_patch_has_an_optimum_of_its_own(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """C = k N D with a k of its own: with fewer tokens an image costs less."""
+    usual = answer(capsys, "prescribe", str(study), "--flops", "3e12")
+    other = answer(capsys, "prescribe", str(study), "--flops", "3e12", "model.patch=4")
+    k = other["flops_per_param_image"]
+    assert k["model"] < 0.6 * k["runs"]
+    assert other["optimum"]["n_params"] > 1.2 * usual["optimum"]["n_params"]
+    images, best = other["model"]["images"], other["optimum"]["images"]
+    assert images == pytest.approx(best, rel=0.3)
+    assert main(["prescribe", str(study), "--flops", "3e12", "model.patch=4"]) == 0
+    assert "another patch or count of FLOPs" in capsys.readouterr().out
+
+
+def test_shared_heads_stay_shared() -> None:
+    recorded = {"model": {"width": 512, "depth": 8, "heads": 8, "kv_heads": 2}}
+    base = base_of(recorded, ["model=s16", "model.channels=3", "model.classes=1000"])
+    built = nearest(base, 5e7, 1e16)
+    assert (built.config.model.heads or 0) // (built.config.model.kv_heads or 1) in (1, 4)
+    wide = nearest(base, 6e8, 1e17)
+    if (wide.config.model.heads or 0) % 4 == 0:
+        assert wide.config.model.kv_heads == (wide.config.model.heads or 0) // 4
+        assert f"model.kv_heads={wide.config.model.kv_heads}" in wide.overrides
+
+
+def test_greedy_choices_see_those_before_them() -> None:
+    """What two runs leave is what information with both of them says."""
+    done = (10 ** np.array([3.0, 4, 5, 4, 5, 6]), 10 ** np.array([4.0, 5, 6, 6, 4, 5]))
+    frontier = Frontier(POINT, np.empty((0, 5)), K, (1e9, 1e11))
+    candidates = [Candidate(n, 1e10 / (K * n), 1e10) for n in np.geomspace(1e3, 1e6, 8)]
+    design = choose(frontier, done, 0.01, candidates, 1e12, 2e10)
+    assert len(design.chosen) == 2
+    chosen = [candidates[one] for one in design.chosen]
+    slopes = log_loss_gradient(
+        POINT,
+        np.append(done[0], [one.n_params for one in chosen]),
+        np.append(done[1], [one.images for one in chosen]),
+    )
+    direction = log_n_gradient(POINT, 1e12, K)
+    exact = direction @ np.linalg.solve(slopes.T @ slopes / 0.01**2, direction)
+    assert design.after == pytest.approx(float(np.sqrt(exact)), rel=1e-3)
+
+
+def test_a_law_without_a_limit_can_be_asked_too(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    n, d = 10 ** rng.uniform(3, 6, 30), 10 ** rng.uniform(5, 8, 30)
+    loss = (60 * n**-0.5 + 900 * d**-0.55 - 0.01) * np.exp(0.003 * rng.standard_normal(30))
+    rows = [f"{a},{b},{6 * a * b},{y}" for a, b, y in zip(n, d, loss, strict=True) if y > 0]
+    Path("runs.csv").write_text("\n".join(["n_params,images,flops,loss", *rows]))
+    assert main(["fit", "runs.csv", "--law", "parametric", "--out", "fit"]) == 0
+    capsys.readouterr()
+    assert main(["suggest", "fit", "--budget", "1e13"]) == 0
+    assert "narrow the interval" in capsys.readouterr().out
+
+
+def test_what_json_prints_is_a_fit(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = answer(capsys, "fit", str(study), "--bootstrap", "200")
+    Path("mine.json").write_text(json.dumps(printed))
+    found = answer(capsys, "prescribe", "mine.json", "--flops", "3e12")
+    assert found == answer(capsys, "prescribe", str(study), "--flops", "3e12")
 
 
 def test_a_refused_override_names_itself() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from vitladder.compose import compose_config
 from vitladder.compute.parameters import parameters
 from vitladder.compute.plan import Plan, plan, position_params, resolve
-from vitladder.compute.shape import shape_of
+from vitladder.compute.shape import default_heads, shape_of
 from vitladder.config import Config, DataShape, flatten
 from vitladder.data.describe import describe
 from vitladder.errors import UserError
@@ -44,6 +44,7 @@ class Base:
     config: Config
     data: DataShape
     aspect: float
+    sharing: int = 1  # heads of queries that share one of keys and values
 
 
 def base_of(recorded: Mapping[str, Any] | None, given: Sequence[str]) -> Base:
@@ -61,7 +62,9 @@ def base_of(recorded: Mapping[str, Any] | None, given: Sequence[str]) -> Base:
         data = describe(config.data)
     shape = (recorded or {}).get("model") or {}
     aspect = shape["width"] / shape["depth"] if recorded else ASPECT
-    return Base(tuple(overrides), config, data, aspect)
+    heads, kv_heads = shape.get("heads"), shape.get("kv_heads")
+    sharing = heads // kv_heads if heads and kv_heads else 1
+    return Base(tuple(overrides), config, data, aspect, sharing)
 
 
 def nearest(base: Base, n_params: float, flops: float) -> Buildable:
@@ -90,13 +93,23 @@ def _depth(exact: int) -> int:
 
 
 def _built(base: Base, width: int, depth: int, flops: float) -> Buildable:
-    model = replace(base.config.model, width=width, depth=depth, heads=None, kv_heads=None)
+    heads = default_heads(width)
+    model = replace(
+        base.config.model, width=width, depth=depth, heads=heads, kv_heads=_kv_heads(base, heads)
+    )
     compute = replace(base.config.compute, flops=flops, images=None, steps=None)
     config = resolve(replace(base.config, model=model, compute=compute), base.data)
     shape = shape_of(config.model)
-    own = [f"model.width={width}", f"model.depth={depth}", f"model.heads={shape.heads}"]
+    own = [f"model.width={width}", f"model.depth={depth}", f"model.heads={heads}"]
+    if base.sharing > 1:
+        own.append(f"model.kv_heads={shape.kv_heads}")
     overrides = (*base.overrides, *own, f"compute.flops={flops:.6g}")
     return Buildable(overrides, plan(config, base.data), shape.hidden, config)
+
+
+def _kv_heads(base: Base, heads: int) -> int:
+    """As many as the study's sharing leaves, where it divides."""
+    return heads // base.sharing if heads % base.sharing == 0 else heads
 
 
 def _count(base: Base, width: int, depth: int) -> int:
@@ -104,8 +117,8 @@ def _count(base: Base, width: int, depth: int) -> int:
         base.config.model,
         width=width,
         depth=depth,
-        heads=None,
-        kv_heads=None,
+        heads=default_heads(width),
+        kv_heads=_kv_heads(base, default_heads(width)),
         image_size=base.config.model.image_size or base.data.image_size,
         channels=base.config.model.channels or base.data.channels,
         classes=base.config.model.classes or base.data.classes,

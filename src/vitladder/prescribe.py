@@ -21,6 +21,8 @@ from vitladder.laws.written import read_fit, read_frontier, read_runs
 SIZES = np.geomspace(0.2, 5.0, 7)  # of the optimum, that a proposed run may have
 BUDGETS = 6  # of compute, that proposed runs may have, up to the whole budget
 CHEAPEST = 1 / 30  # of the budget
+MOST_TRIES, NEAR = 6, 0.02  # until N* is for the k of the model that is built for it
+OTHER_K = 1.1  # a factor from which a model's k is said to be another one than the runs'
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,33 @@ def ask(path: Path, given: Sequence[str]) -> Question:
 def prescribe(question: Question, flops: float) -> dict[str, Any]:
     """N*, D* and loss at C with intervals, and the nearest model that can be built."""
     _positive("--flops", flops)
-    best = question.split.at(flops)
-    built = nearest(question.base, best["n_params"], flops)
+    best, built, k = _optimum(question, flops)
     return {
         "flops": flops,
         "optimum": best,
         "unit": _unit(question),
+        "flops_per_param_image": {"model": k, "runs": question.split.k},
         "times_the_largest_run": flops / question.split.flops[1],
         "within": {name: _factor(best, name) for name in ("n_params", "images")},
         "model": _model(question, built),
     }
+
+
+def _optimum(question: Question, flops: float) -> tuple[dict[str, Any], Buildable, float]:
+    """N* and D* at C for a model's own k of C = k N D, that model, and k.
+
+    A model's k is not the runs' where it has other patches, or another size.
+    """
+    k = question.split.k
+    for _ in range(MOST_TRIES):
+        best = question.split.at(flops, k)
+        built = nearest(question.base, best["n_params"], flops)
+        one = _candidate(question, built)
+        own = one.flops / (one.n_params * one.images)
+        if abs(own / k - 1) < NEAR:
+            break
+        k = own
+    return best, built, k
 
 
 def suggest(question: Question, budget: float, target: float | None) -> dict[str, Any]:
@@ -85,9 +104,11 @@ def _candidates(
     found = dict[tuple[str, ...], Buildable]()
     for flops in np.geomspace(CHEAPEST * budget, budget, BUDGETS):
         rounded = float(f"{flops:.2g}")
-        best = question.split.at(rounded)["n_params"]
-        for size in best * SIZES:
-            model = nearest(question.base, float(size), rounded)
+        for size in question.split.at(rounded)["n_params"] * SIZES:
+            try:
+                model = nearest(question.base, float(size), rounded)
+            except UserError:
+                continue  # less than a step of it, or no such size: it is no candidate
             one = _candidate(question, model)
             if (one.n_params, one.images) not in done and one.flops <= budget:
                 found[model.overrides] = model
@@ -151,7 +172,13 @@ def describe_prescription(found: Mapping[str, Any]) -> str:
         lines.append("  no interval: the fit has no draws")
     else:
         lines.append(
-            f"  N* within x{within['n_params']:.2g} and D* within x{within['images']:.2g} at 95 %"
+            f"  N* within x{within['n_params']:.3g} and D* within x{within['images']:.3g} at 95 %"
+        )
+    k = found["flops_per_param_image"]
+    if max(k["model"] / k["runs"], k["runs"] / k["model"]) > OTHER_K:
+        lines.append(
+            f"  C = {k['model']:.3g} N D for this model and {k['runs']:.3g} N D for the runs: "
+            "another patch or count of FLOPs; N* and D* are for this model's"
         )
     ratio = model["n_params"] / best["n_params"]
     lines.append(f"  nearest ViT ({ratio:.2f} x N*): {_shape(model)}")

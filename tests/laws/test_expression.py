@@ -33,6 +33,8 @@ TABLE = Table("runs.csv", CELLS, ["row 1", "row 2", "row 3"])
         ('"Seen Examples">=20', [1, 2]),
         ("empty=5", [1]),
         ("flops>9e9", []),
+        ("empty!='' and empty<9", [1]),
+        ("model!='a and b'", [0, 1, 2]),
     ],
 )
 def test_a_filter_keeps_the_rows_that_it_says(text: str, rows: list[int]) -> None:

@@ -237,6 +237,115 @@ def test_data_that_grow_with_size_give_no_split(fit: Fit) -> None:
     assert "alpha and beta cannot be told apart" in answer["reasons"]["parametric_ci95"]
 
 
+def test_data_that_nearly_grow_with_size_give_no_split(fit: Fit) -> None:
+    """The condition number is of the natural parameters, which half a per cent of spread shows."""
+    rng = np.random.default_rng(0)
+    n = np.geomspace(1e6, 1e10, 30)
+    d = 20 * n * np.exp(0.01 * rng.standard_normal(30))
+    loss = (1.8 + 480 * n**-0.35 + 2100 * d**-0.37) * np.exp(0.002 * rng.standard_normal(30))
+    rows = [[f"r{k}", n[k], d[k], 6 * n[k] * d[k], loss[k]] for k in range(30)]
+    law = fit(write(rows), "--law", "parametric")["laws"]["parametric"]
+    assert law["condition_number"] > 1e4
+    assert (law["identifiable"], law["a"], law["ci95"]) == (False, None, None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_law_of_ordinary_runs_is_finite(fit: Fit, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for budget in np.geomspace(1e9, 1e12, 7):
+        for size in 0.07 * budget**0.52 * np.array([0.3, 0.6, 1, 2, 4]):
+            images = budget / (6 * size)
+            loss = loss_of(size, images) * np.exp(0.005 * rng.standard_normal())
+            rows.append([f"r{len(rows)}", size, images, budget, loss])
+    laws = fit(write(rows), "--bootstrap", "25")["laws"]
+    for law in laws.values():
+        if law and "objective" in law:
+            assert law["gradient_norm"] < 1
+            assert law["condition_number"] >= 1
+
+
+def test_ties_are_no_duplicates(fit: Fit) -> None:
+    rows = [[*row[1:4], round(row[4], 1)] for row in isoflop_rows(0.002)]
+    assert len({(row[2], row[3]) for row in rows}) < len(rows)
+    assert fit(write(rows, HEAD[1:]), "--bootstrap", "25")["runs"] == 20
+
+
+def test_learning_curves_of_a_table_give_an_envelope(fit: Fit) -> None:
+    rows = [
+        [f"n{k}", n, d, 6 * n * d, loss_of(np.array(n), np.array(d))]
+        for k, n in enumerate(np.geomspace(1e2, 1e6, 12))
+        for d in np.geomspace(1e3, 1e8, 20)
+    ]
+    envelope = fit(write(rows), "--law", "envelope", "--bootstrap", "50")["laws"]["envelope"]
+    assert envelope["a"] == pytest.approx(0.5238, abs=0.05)
+    assert main(["fit", "runs.csv", "--law", "parametric"]) == 2
+
+
+@pytest.mark.parametrize("loss", ["huber", "lad", "ls"])
+def test_the_size_of_losses_changes_no_exponent(fit: Fit, loss: str) -> None:
+    found = []
+    for size in (1e-6, 1.0, 1e6):
+        rows = [[*row[:4], row[4] * size] for row in isoflop_rows(0.005)]
+        ask = ("--law", "parametric", "--residual", "linear", "--delta", str(1e-3 * size))
+        answer = fit(write(rows), *ask, "--loss", loss, "--bootstrap", "0")
+        law = answer["laws"]["parametric"]
+        assert "converged" not in law["reasons"]
+        found.append([law["params"]["alpha"], law["params"]["beta"], law["params"]["E"] / size])
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert found[2] == pytest.approx(found[1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("law", "loss", "said"),
+    [
+        ("zhai", lambda x: np.full_like(x, 1.5), "the loss is the same in all runs"),
+        ("broken", lambda x: x**0.1, "does not fall with flops"),
+        ("m1", lambda x: x**0.1, "does not fall with flops"),
+    ],
+)
+def test_what_is_no_law_is_said(
+    law: str, loss: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.geomspace(1e8, 1e12, 20)
+    file = write(np.stack([x, loss(x)], axis=1).tolist(), ("flops", "loss"))
+    assert main(["fit", file, "--law", law, "--json"]) == 2
+    told = capsys.readouterr()
+    assert (told.out, len(told.err.splitlines())) == ("", 1)
+    assert said in told.err
+
+
+def test_filters_see_the_column_that_a_choice_makes(fit: Fit) -> None:
+    rows = [[r[1], r[2], r[4]] for r in isoflop_rows()]
+    file = write(rows, ("n_params", "images", "loss"))
+    ask = ("--law", "parametric", "--bootstrap", "0", "--flops-per", "6*N*D")
+    assert fit(file, *ask, "--hold-out", "flops>2e11")["held_out"]["rows"] == 5
+    assert fit(file, *ask, "--where", "flops<2e11")["runs"] == 15
+
+
+def test_what_is_wrong_in_one_group_keeps_no_other_from_its_law(fit: Fit) -> None:
+    x = np.geomspace(1e8, 1e12, 15)
+    rows = [["good", v, 30 * v**-0.2] for v in x] + [["bad", v, -1] for v in x]
+    answer = fit(write(rows, ("task", "images", "loss")), "--law", "m1", "--by", "task")
+    assert answer["groups"]["good"]["laws"]["m1"]["params"]["c"] == pytest.approx(-0.2)
+    assert answer["groups"]["bad"]["laws"]["m1"] is None
+    assert "not positive" in answer["groups"]["bad"]["reasons"]["m1"]
+
+
+def test_held_out_runs_of_a_law_of_compute_are_the_lowest_too(fit: Fit) -> None:
+    ask = (write(isoflop_rows()), "--law", "m1", "--bootstrap", "0", "--hold-out", "flops>2e11")
+    assert fit(*ask)["held_out"]["rows"] == 1
+
+
+def test_compute_without_budgets_has_no_isoflop(fit: Fit) -> None:
+    rng = np.random.default_rng(0)
+    n, d = 10 ** rng.uniform(3, 6, 40), 10 ** rng.uniform(5, 8, 40)
+    rows = [[f"r{k}", n[k], d[k], 6 * n[k] * d[k], loss_of(n[k], d[k])] for k in range(40)]
+    answer = fit(write(rows), "--bootstrap", "25")
+    assert answer["laws"]["isoflop"] is None
+    assert "do not fall into budgets" in answer["reasons"]["isoflop"]
+
+
 def test_several_files_are_one_table(fit: Fit) -> None:
     rows = isoflop_rows()
     files = write(rows[:10], name="a.csv"), write(rows[10:], name="b.csv")

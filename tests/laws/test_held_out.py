@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vitladder.laws.additive import Additive
 from vitladder.laws.criterion import Criterion
 from vitladder.laws.flagged import flagged, z_scores
 from vitladder.laws.held_out import (
@@ -89,6 +90,33 @@ def test_aicc_is_its_formula() -> None:
 def test_a_bad_run_is_flagged_and_exact_runs_are_not() -> None:
     residuals = 0.01 * np.random.default_rng(0).standard_normal(40)
     residuals[[7, 20]] = 0.5, -0.2
-    assert flagged(residuals) == [7, 20]
-    assert z_scores(residuals)[20] < -5
-    assert flagged(1e-16 * np.random.default_rng(0).standard_normal(40)) == []
+    assert flagged(residuals, 5) == [7, 20]
+    assert z_scores(residuals, 5)[20] < -5
+    assert flagged(1e-16 * np.random.default_rng(0).standard_normal(40), 5) == []
+    assert flagged(residuals[:14], 5) == []
+
+
+@pytest.mark.parametrize("runs", [15, 20, 40])
+def test_runs_of_normal_noise_are_hardly_ever_flagged(runs: int) -> None:
+    """A Huber fit goes nearly exactly through some rows, which must not shrink the scale."""
+    count = 0
+    for seed in range(30):
+        rng = np.random.default_rng([runs, seed])
+        columns = np.array([10 ** rng.uniform(3.5, 6, runs), 10 ** rng.uniform(4, 6.7, runs)])
+        loss = 0.3 + 60 * columns[0] ** -0.5 + 900 * columns[1] ** -0.55
+        loss *= np.exp(0.01 * rng.standard_normal(runs))
+        fitted = fit_law(Problem(Additive(), columns, loss, Criterion()))
+        count += len(flagged(fitted.residuals(), 5))
+    assert count <= 0.005 * 30 * runs
+
+
+def test_a_law_that_sees_more_runs_still_sees_none_of_the_step() -> None:
+    """Compute of one budget scatters: rows of it below its lowest run are of the step too."""
+    budgets = np.repeat([1e9, 1e10, 1e11, 1e12], 5)
+    compute = budgets * np.tile([0.97, 0.99, 1.0, 1.01, 1.03], 4)
+    loss = 30 * compute**-0.2
+    loss[15:] *= 2  # the last budget is off: whoever saw it predicts it
+    lowest = np.array([2, 7, 12, 17])
+    everything = Entrant(fit_law(problem(M1(), loss, compute)), np.arange(20))
+    row = tournament([everything], compute, lowest)[0]
+    assert row["held_out_log_rmse"] == pytest.approx(np.log(2) / np.sqrt(3), rel=1e-6)

@@ -123,10 +123,14 @@ def test_a_loss_that_rises_is_refused() -> None:
     columns = noisy(0, Criterion()).columns
     loss = 0.1 * columns[0] ** 0.2 + 300 * columns[1] ** -0.5
     found = fit_law(Problem(Additive(), columns, loss, Criterion()))
-    assert "does not fall with n_params" in str(found.problem.law.refuse(found.natural))
+    assert "does not fall with n_params" in str(
+        found.problem.law.refuse(found.natural, found.problem.reach)
+    )
     x = np.geomspace(1, 100, 9)
     rising = fit_law(Problem(M2(), x[None], x**0.3, Criterion()))
-    assert "does not fall with flops" in str(rising.problem.law.refuse(rising.natural))
+    assert "does not fall with flops" in str(
+        rising.problem.law.refuse(rising.natural, rising.problem.reach)
+    )
 
 
 @settings(deadline=None, max_examples=5)

@@ -33,7 +33,7 @@ def fit(law: Law, columns: np.ndarray, loss: np.ndarray) -> Optimum:
 def comes_back(law: Law, columns: np.ndarray, loss: np.ndarray, planted: dict[str, float]) -> None:
     found = fit(law, columns, loss)
     assert dict(zip(law.letters, found.natural, strict=True)) == pytest.approx(planted, rel=EXACT)
-    assert law.refuse(found.natural) is None
+    assert law.refuse(found.natural, found.problem.reach) is None
     assert found.predict(columns) == pytest.approx(loss, rel=1e-9)
 
 

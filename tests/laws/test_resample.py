@@ -11,7 +11,8 @@ from scipy.optimize import least_squares
 
 from vitladder.laws.additive import Additive
 from vitladder.laws.criterion import Criterion
-from vitladder.laws.frontier import frontier_of, split
+from vitladder.laws.forms import split
+from vitladder.laws.frontier import frontier_of
 from vitladder.laws.optimum import Problem, exact_totals, fit_law
 from vitladder.laws.resample import interval, pair_weights, resample, spread
 
@@ -92,7 +93,8 @@ def test_the_same_seed_gives_the_same_draws() -> None:
 def test_without_draws_there_is_a_reason() -> None:
     draws = resample(fit_law(noisy(5, Criterion())), 0, seed=0)
     assert not draws.enough
-    assert draws.why_none == "no draws were asked for"
+    assert draws.why_none == "0 draws were asked for: an interval needs at least 20"
+    assert not resample(fit_law(noisy(5, Criterion())), 19, seed=0).enough
 
 
 def study(seed: int) -> Problem:

@@ -27,11 +27,18 @@ def test_a_chain_of_near_compute_is_not_one_budget() -> None:
     assert budget_of(flops).max() > 5
 
 
-def test_a_wide_spread_is_cut_into_eighths() -> None:
+def test_small_budgets_are_joined_and_none_is_cut() -> None:
     flops = np.geomspace(1e9, 1e15, 80)
     parts = steps(flops)
-    assert [len(part) for part in parts] == [10] * 8
     assert np.concatenate(parts).tolist() == list(range(80))
+    assert all(4 <= len(part) < 8 for part in parts)
+    fourteen = np.repeat(10.0 ** np.arange(9, 23), 5)
+    assert [len(part) for part in steps(fourteen)] == [5] * 14
+
+
+def test_a_single_largest_run_of_many_is_not_held_out_alone() -> None:
+    flops = np.concatenate([np.repeat([1e9, 1e10, 1e11], 40), [1e12]])
+    assert [len(part) for part in steps(flops)] == [40, 40, 41]
 
 
 def test_steps_go_up_whatever_the_order_of_rows() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from vitladder.errors import UserError
-from vitladder.laws.table import join, read_table, refuse_duplicates, rename
+from vitladder.laws.table import join, read_table, refuse_same_rows, refuse_same_runs, rename
 
 
 def written(folder: Path, text: str, name: str = "runs.csv") -> Path:
@@ -87,14 +87,20 @@ def test_what_is_no_parquet_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_duplicates_are_named(tmp_path: Path) -> None:
+def test_rows_that_are_the_same_are_named(tmp_path: Path) -> None:
     rows = read_table(written(tmp_path, "flops,loss\n1e9,2\n2e9,1.5\n1.0e9,2.0\n"))
     with pytest.raises(UserError, match="row 1 and row 3 are one run: the same flops, loss"):
-        refuse_duplicates(rows, ["flops", "loss"])
-    named = read_table(written(tmp_path, "run,flops,loss\na,1e9,2\nb,1e9,2\na,3e9,1\n"))
+        refuse_same_rows(rows, ["run", "flops", "loss"])
+    refuse_same_rows(rows.rows([0, 1]), ["flops", "loss"])
+
+
+def test_a_run_that_stands_twice_is_named(tmp_path: Path) -> None:
+    rows = read_table(written(tmp_path, "run,flops,loss\na,1e9,2\nb,1e9,2\na,3e9,1\n"))
+    refuse_same_rows(rows, ["run", "flops", "loss"])
     with pytest.raises(UserError, match="row 1 and row 3 are one run: the same run"):
-        refuse_duplicates(named, ["flops", "loss"])
-    refuse_duplicates(named.rows([0, 1]), ["flops", "loss"])
+        refuse_same_runs(rows)
+    refuse_same_runs(rows.rows([0, 1]))
+    refuse_same_runs(read_table(written(tmp_path, "run,loss\n,1\n,2\n")))
 
 
 def test_joined_tables_keep_their_places(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_fit_of_a_logged_study_is_one_run_of_its_group(tmp_path: Path) -> No
     fit_again = ["fit", str(folder), "--bootstrap", "50", "--drop-worst", "1"]
     assert main(fit_again) == 0
     assert len(sessions(folder)) == 2
-    identities = {name.rpartition("-")[2] for name in sessions(folder)}
+    identities = {name.split("-")[3] for name in sessions(folder)}
     assert identities == {(folder / "fit" / ".wandb-id").read_text()}
     assert len(read_records(folder)) == 20
 

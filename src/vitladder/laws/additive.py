@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
-from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
+from vitladder.laws.law import MAX_EXPONENT, MIN_EXPONENT, Law, coefficient
 from vitladder.laws.power_sum import PowerSum, Term
 
 GRID_POINTS = 200  # of starts, over all exponents together
@@ -70,10 +70,10 @@ class Additive(Law):
         natural[:, 1::2] = coefficient(theta[:, 1::2], theta[:, 2::2] * centres)
         return natural
 
-    def refuse(self, natural: Vector) -> str | None:
+    def refuse(self, natural: Vector, reach: Matrix) -> str | None:
         """A term that is gone, that rises, or that is a step."""
         for column, scale, exponent in zip(self.columns, natural[1::2], natural[2::2], strict=True):
-            if scale <= 0 or exponent <= 0:
+            if scale <= 0 or exponent < MIN_EXPONENT:
                 return f"the loss does not fall with {column} in these runs"
             if exponent > MAX_EXPONENT:
                 return f"the exponent of {column} is not determined: it runs past {MAX_EXPONENT:g}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitladder.laws.additive import Additive
-from vitladder.laws.criterion import Matrix
+from vitladder.laws.criterion import Criterion, Matrix
 from vitladder.laws.flagged import flagged, z_scores
 from vitladder.laws.frontier import Frontier, frontier_of
 from vitladder.laws.held_out import error, largest_step, usable, without
@@ -17,8 +17,9 @@ from vitladder.laws.law import Law, NoLaw
 from vitladder.laws.optimum import Optimum, Problem, fit_law
 from vitladder.laws.request import Prepared, Request
 from vitladder.laws.resample import Resamples, in_shape_of, interval, resample, spread
-from vitladder.laws.table import Table, refuse_duplicates
+from vitladder.laws.table import Table
 
+NO_OPTIMUM = "no optimum was reached: the law has more than these runs tell"
 SPLIT = ("n_params", "images"), ("n_params", "tokens")  # columns of a law that splits C
 
 
@@ -58,20 +59,19 @@ def law_rows(table: Table, law: Law) -> NDArray[np.intp]:
 def fit_formula(prepared: Prepared, law: Law, request: Request, drawn: int) -> FittedLaw:
     """Fit one law. Raises NoLaw where the rows determine none, UserError where they are wrong."""
     table = prepared.fitted
-    names = dict.fromkeys(("run", "seed", *law.inputs, "flops", prepared.target))
-    refuse_duplicates(table, list(names))
     columns, target = columns_of(table, law), table.numbers(prepared.target)
     rows = law_rows(table, law)
     problem = Problem(law, columns[:, rows], target[rows], request.criterion)
     optimum = fit_law(problem)
     if optimum.identifiable or not isinstance(law, Additive):
         usable(optimum)
-    draws = resample(optimum, drawn if optimum.identifiable else 0, request.seed)
+    sure = optimum.identifiable and optimum.converged
+    draws = resample(optimum, drawn if sure else 0, request.seed)
     split = _frontier(table, optimum, draws)
     data = _describe(prepared, optimum, rows)
     data |= _uncertainty(optimum, draws, split, data["reasons"])
     data["held_out"] = _held_out(prepared, optimum, rows, data["reasons"])
-    data |= _split(optimum, split)
+    data |= _split(optimum, split, table, data["reasons"])
     return FittedLaw(optimum, draws, rows, split, data)
 
 
@@ -82,7 +82,7 @@ def _describe(prepared: Prepared, optimum: Optimum, rows: NDArray[np.intp]) -> d
     if params.get("E") == 0:
         reasons["bound"] = "E is 0: these runs show no loss that would remain"
     if not optimum.converged:
-        reasons["converged"] = "no optimum was reached: the law has more than these runs tell"
+        reasons["converged"] = NO_OPTIMUM
     return {
         "formula": law.formula,
         "terms": list(law.inputs),
@@ -108,6 +108,8 @@ def _uncertainty(
     resamples = {"drawn": draws.drawn, "used": len(draws.theta), "of": "runs"}
     if not optimum.identifiable:
         reasons["ci95"] = _alike(optimum)
+    elif not optimum.converged:
+        reasons["ci95"] = NO_OPTIMUM
     elif not draws.enough:
         reasons["ci95"] = draws.why_none
     if not draws.enough:
@@ -133,10 +135,14 @@ def _alike(optimum: Optimum) -> str:
 
 
 def flags(optimum: Optimum, table: Table, rows: NDArray[np.intp]) -> list[dict[str, Any]]:
-    """Runs with a robust z-score above 5, the worst first."""
-    residuals = optimum.residuals()
-    z = z_scores(residuals)
-    return [{"run": table.name(int(rows[k])), "z": float(z[k])} for k in flagged(residuals)]
+    """Runs with a robust z-score above 5 after a Huber fit, the worst first."""
+    robust = optimum
+    if optimum.problem.criterion.loss != "huber":
+        robust = fit_law(replace(optimum.problem, asked=Criterion()))
+    residuals, parameters = robust.residuals(), len(robust.theta)
+    z = z_scores(residuals, parameters)
+    found = flagged(residuals, parameters)
+    return [{"run": table.name(int(rows[k])), "z": float(z[k])} for k in found]
 
 
 def _held_out(
@@ -154,7 +160,7 @@ def _held_out(
         compute = table.numbers("flops" if "flops" in table else law.inputs[0])[rows]
         step = largest_step(problem, compute)
         refitted = usable(fit_law(without(problem, step)))
-        aim = Problem(law, problem.columns[:, step], problem.target[step], problem.criterion)
+        aim = Problem(law, problem.columns[:, step], problem.target[step], problem.asked)
         found = error(refitted, aim, [table.name(int(rows[k])) for k in step])
     except NoLaw as why:
         reasons["held_out"] = str(why)
@@ -165,16 +171,12 @@ def _held_out(
 
 def _on_named(prepared: Prepared, table: Table, optimum: Optimum) -> dict[str, Any]:
     """The error on the rows that --hold-out names."""
-    problem = optimum.problem
-    aim = Problem(
-        problem.law,
-        columns_of(table, problem.law),
-        table.numbers(prepared.target),
-        problem.criterion,
-    )
-    found = error(optimum, aim, [table.name(row) for row in range(len(table))])
+    law, rows = optimum.problem.law, law_rows(table, optimum.problem.law)
+    columns, target = columns_of(table, law)[:, rows], table.numbers(prepared.target)[rows]
+    aim = Problem(law, columns, target, optimum.problem.asked)
+    found = error(optimum, aim, [table.name(int(row)) for row in rows])
     if "flops" in table:
-        found["flops"] = float(np.exp(np.log(table.numbers("flops")).mean()))
+        found["flops"] = float(np.exp(np.log(table.numbers("flops")[rows]).mean()))
     return found | {"what": str(prepared.notes["hold_out"])}
 
 
@@ -187,9 +189,21 @@ def _frontier(table: Table, optimum: Optimum, draws: Resamples) -> Frontier | No
     return frontier_of(table.numbers("flops"), optimum, draws)
 
 
-def _split(optimum: Optimum, split: Frontier | None) -> dict[str, Any]:
+def _why_no_split(optimum: Optimum, table: Table) -> str:
+    if not optimum.identifiable:
+        return _alike(optimum)
+    if optimum.problem.law.inputs not in SPLIT:
+        return "compute is split between n_params and images (or tokens), in this order of --terms"
+    return f"{table.source} has no flops: --flops-per says how they follow from N and D"
+
+
+def _split(
+    optimum: Optimum, split: Frontier | None, table: Table, reasons: dict[str, str]
+) -> dict[str, Any]:
+    """The exponents of N* and D* and the frontier of a law of N and D, or why there are none."""
     if not isinstance(optimum.problem.law, Additive):
         return {}
     if split is None:
+        reasons["split"] = _why_no_split(optimum, table)
         return {"a": None, "b": None, "flops_per_param_image": None, "frontier": None}
     return split.data()

@@ -10,10 +10,17 @@ import numpy as np
 
 from vitladder.laws.bootstrap import isoflop_intervals
 from vitladder.laws.envelope import Envelope, envelope, learning_curves
-from vitladder.laws.isoflop import Minimum, akima_laws, find_minima, size_and_data_laws
+from vitladder.laws.isoflop import (
+    MIN_SIZES,
+    Minimum,
+    akima_laws,
+    find_minima,
+    size_and_data_laws,
+    size_curve,
+)
 from vitladder.laws.law import NoLaw
 from vitladder.laws.resample import MIN_USED, interval, pair_weights, spread
-from vitladder.laws.study import RunPoint
+from vitladder.laws.study import RunPoint, budgets
 from vitladder.laws.table import Table
 
 NAMES = ("isoflop", "envelope")
@@ -25,6 +32,9 @@ def isoflop(
 ) -> dict[str, Any]:
     """Approach 2. Raises NoLaw where no budget has a curve; without two minima a, b, k are None."""
     minima = find_minima(runs)
+    inside = sum(len(group) for group in budgets(runs) if _is_curve(group))
+    if minima and inside < len(runs) / 2:
+        raise NoLaw("the runs do not fall into budgets of several sizes: most have compute alone")
     if not minima:
         raise NoLaw("no budget has three sizes: an IsoFLOP curve needs them")
     found: dict[str, Any] = {"minima": [asdict(minimum) for minimum in minima]}
@@ -50,6 +60,10 @@ def isoflop(
     return found | {"se": intervals.se, "ci95": intervals.ci95, "resamples": resamples}
 
 
+def _is_curve(group: Sequence[RunPoint]) -> bool:
+    return len(size_curve(group).n_params) >= MIN_SIZES
+
+
 def _akima(minima: Sequence[Minimum]) -> dict[str, float] | None:
     """The power laws through the minima of Akima's interpolation instead of parabolas."""
     size, data = akima_laws(minima)
@@ -61,9 +75,9 @@ def _akima(minima: Sequence[Minimum]) -> dict[str, float] | None:
 def envelope_law(table: Table, drawn: int, seed: int, reasons: dict[str, str]) -> dict[str, Any]:
     """Approach 1, with intervals from drawing runs. Raises NoLaw where there is no frontier."""
     found = envelope(learning_curves(table))
-    size, data = found.laws(found.best())
+    size, data = found.laws()
     if size is None or data is None:
-        raise NoLaw("the envelope has one point: N* over C needs several")
+        raise NoLaw("the best size is the smallest or the largest at nearly every compute")
     draws = _drawn_exponents(found, drawn, seed)
     used = len(draws["a"])
     enough = drawn > 0 and used >= MIN_USED * drawn
@@ -84,7 +98,7 @@ def envelope_law(table: Table, drawn: int, seed: int, reasons: dict[str, str]) -
 def _drawn_exponents(found: Envelope, drawn: int, seed: int) -> dict[str, np.ndarray[Any, Any]]:
     exponents = []
     for weights in pair_weights(len(found.curves), drawn, seed):
-        size, data = found.laws(found.best(weights > 0))
+        size, data = found.laws(weights > 0)
         if size is not None and data is not None:
             exponents.append((size.exponent, data.exponent))
     a, b = np.array(exponents).reshape(-1, 2).T

@@ -78,7 +78,7 @@ class _Fitted:
 
 
 def isoflop_intervals(runs: Sequence[RunPoint], drawn: int, seed: int) -> Intervals:
-    """Intervals for the exponents a (of N*) and b (of D*) through the runs' interior minima."""
+    """Intervals for a and k of N* = k C^a, b and k' of D*, through the runs' interior minima."""
     curves = [curve for group in budgets(runs) if (curve := _fitted(group)) is not None]
     noise = _noise(curves)
     if len(noise) == 0 or drawn == 0:
@@ -88,7 +88,9 @@ def isoflop_intervals(runs: Sequence[RunPoint], drawn: int, seed: int) -> Interv
     log_n, log_d = zip(*(_drawn_optima(curve, noise, drawn, rng) for curve in curves), strict=True)
     log_c = np.log([curve.minimum.flops for curve in curves])
     kept = np.isfinite(log_n).sum(axis=0)
-    exponents = {"a": _slopes(log_c, np.array(log_n)), "b": _slopes(log_c, np.array(log_d))}
+    a, k = _power_laws(log_c, np.array(log_n))
+    b, k_images = _power_laws(log_c, np.array(log_d))
+    exponents = {"a": a, "k": k, "b": b, "k_images": k_images}
     used = (kept >= 2) & np.isfinite(exponents["a"])
     exponents = {name: values[used] for name, values in exponents.items()}
     count, same = int(used.sum()), int((used & (kept == len(curves))).sum())
@@ -190,12 +192,14 @@ def _windows(
     return first, last
 
 
-def _slopes(log_c: Vector, values: Matrix) -> Vector:
-    """Least-squares slopes of each draw's values [budgets, drawn] over log C, without nan."""
+def _power_laws(log_c: Vector, values: Matrix) -> tuple[Vector, Vector]:
+    """Exponent and coefficient of each draw's values = log(k C^a) [budgets, drawn], without nan."""
     there = np.isfinite(values)
     count = np.maximum(there.sum(axis=0), 1)
     x = np.where(there, log_c[:, None], 0.0)
     y = np.where(there, values, 0.0)
-    x = np.where(there, x - x.sum(axis=0) / count, 0.0)
+    middle, height = x.sum(axis=0) / count, y.sum(axis=0) / count
+    x = np.where(there, x - middle, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((x * y).sum(axis=0) / (x * x).sum(axis=0))
+        exponent = (x * y).sum(axis=0) / (x * x).sum(axis=0)
+    return exponent, np.exp(height - exponent * middle)

@@ -17,7 +17,7 @@ import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.curve import Curve, Numbers, log1p_exp, sigmoid, two_part_starts
-from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
+from vitladder.laws.law import MAX_EXPONENT, MIN_EXPONENT, Law, coefficient
 from vitladder.laws.newton import Floors
 
 
@@ -52,11 +52,16 @@ class Broken(Law):
         b, d1 = coefficient(log_b, c0 * centres[0]), coefficient(log_d, centres[0])
         return np.stack([coefficient(log_a), b, c0, c1, d1, coefficient(log_f)], axis=1)
 
-    def refuse(self, natural: Vector) -> str | None:
-        """Slopes that run away: the break is outside of the rows, or there is none."""
-        _, b, c0, c1, _, f1 = natural
+    def refuse(self, natural: Vector, reach: Matrix) -> str | None:
+        """Slopes that run away or rise at the end, or a break outside of the rows."""
+        _, b, c0, c1, d1, f1 = natural
         if b <= 0 or max(abs(c0), abs(c1)) > MAX_EXPONENT or not 1e-3 < f1 < 1e3:
             return f"no break is determined over {self.column} in these runs"
+        if c0 + c1 < MIN_EXPONENT:
+            return f"the loss does not fall with {self.column} at the end of these runs"
+        low, high = reach[0]
+        if not low < d1 < high:
+            return f"the break lies outside of these runs' {self.column}"
         return None
 
     def solve(self, theta: Matrix, u: Vector) -> None:

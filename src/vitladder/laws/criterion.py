@@ -7,7 +7,7 @@ with a turn that falls to 1e-10, and the objective that is reported is the exact
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -40,12 +40,26 @@ class Smooth(NamedTuple):
 class Criterion:
     """Which loss of which residual: log(measured) - log(predicted), or measured - predicted.
 
-    `delta` is Huber's, in units of the residual; the other losses have none.
+    `delta` is Huber's, in units of the residual; the other losses have none. `unit` is about how
+    large what residuals are of is: 1 for logs, the typical loss for linear ones.
     """
 
     loss: LossName = "huber"
     delta: float = DELTA
     residual: Residual = "log"
+    unit: float = 1.0
+
+    def of(self, target: Vector) -> Criterion:
+        """The criterion for losses like these."""
+        if self.residual == "log" or not len(target):
+            return self
+        return replace(self, unit=float(np.exp(np.log(target).mean())))
+
+    @property
+    def steepest(self) -> float:
+        """About how large one row's gradient in logs of parameters can be."""
+        pull = {"huber": min(self.delta, self.unit), "lad": 1.0, "ls": self.unit}[self.loss]
+        return pull * self.unit
 
     def __str__(self) -> str:
         """In words, for outputs: the delta is always said."""
@@ -56,15 +70,16 @@ class Criterion:
     @property
     def turn(self) -> float:
         """The |residual| at which the loss that is descended turns from square to linear."""
-        return {"huber": self.delta, "lad": LAD_DELTA, "ls": np.inf}[self.loss]
+        return {"huber": self.delta, "lad": LAD_DELTA * self.unit, "ls": np.inf}[self.loss]
 
     def approach(self) -> list[float]:
         """The turns to descend through, ending at this criterion's: wide ones are nearly convex."""
         if self.loss == "ls":
             return [np.inf]
         step = 0.1 if self.loss == "huber" else 0.25
-        count = max(0, int(np.ceil(np.log(self.turn / WIDE) / np.log(step) - 1e-9)))
-        return [*(WIDE * step**power for power in range(count)), self.turn]
+        wide = WIDE * self.unit
+        count = max(0, int(np.ceil(np.log(self.turn / wide) / np.log(step) - 1e-9)))
+        return [*(wide * step**power for power in range(count)), self.turn]
 
     def total(self, residuals: Matrix, weights: Matrix) -> Vector:
         """The exact objective, summed over rows: [fits] from [fits, rows]."""

@@ -57,6 +57,11 @@ def _head(fit: Data) -> str:
 def _notes(fit: Data) -> list[str]:
     """How the rows were chosen, and what the columns are."""
     notes = [CONVENTION] if fit.get("of_study") else []
+    if fit["criterion"]:
+        notes.append(f"minimised: {fit['criterion']['text']}")
+    notes += [f"{name}: {fit[name]}" for name in ("where", "hold_out") if fit[name]]
+    if fit["scales"]:
+        notes.append(f"in units of {', '.join(f'{x}: {k:g}' for x, k in fit['scales'].items())}")
     if fit["flops_per"]:
         notes.append(fit["flops_per"])
     if fit["dropped_worst"]:

@@ -51,7 +51,7 @@ def choose(
 
     `done`: N and D of the runs that were fitted [runs]; `sigma` their noise of log L.
     """
-    covariance = np.asarray(np.linalg.inv(_information(split, done, sigma)), dtype=np.float64)
+    covariance = np.asarray(np.linalg.pinv(_information(split, done, sigma)), dtype=np.float64)
     direction = log_n_gradient(split.law, target, split.k)
     slopes = log_loss_gradient(
         split.law,

@@ -55,13 +55,32 @@ class Envelope:
         losses = self.losses if drawn is None else np.where(drawn[:, None], self.losses, np.inf)
         return np.asarray(losses.argmin(axis=0))
 
-    def laws(self, best: NDArray[np.intp]) -> tuple[PowerLaw | None, PowerLaw | None]:
-        """N* and D* over C along these runs, where any of them is there."""
-        sizes = np.array([curve.n_params for curve in self.curves])[best]
-        points = np.arange(len(self.flops))
-        there = np.isfinite(self.losses[best, points])
-        flops, images = self.flops[there], self.images[best, points][there]
-        return fit_power_law(flops, sizes[there]), fit_power_law(flops, images)
+    def laws(
+        self, drawn: NDArray[np.bool_] | None = None
+    ) -> tuple[PowerLaw | None, PowerLaw | None]:
+        """N* and D* over C along the best of the runs (all, or those drawn), where it is inner.
+
+        The best of sizes that were not all tried is not the best size: a C counts where smaller and
+        larger ones have logged by then, and where the best run's curve has not ended.
+        """
+        best, points = self.best(drawn), np.arange(len(self.flops))
+        sizes = np.array([curve.n_params for curve in self.curves])
+        ends = np.array([curve.flops[-1] for curve in self.curves])
+        started = (
+            np.isfinite(self.losses) if drawn is None else np.isfinite(self.losses) & drawn[:, None]
+        )
+        smallest = np.where(started, sizes[:, None], np.inf).min(axis=0)
+        largest = np.where(started, sizes[:, None], 0.0).max(axis=0)
+        inner = (smallest < sizes[best]) & (sizes[best] < largest)
+        if self.has_curves:
+            inner &= self.flops <= ends[best]
+        flops, images = self.flops[inner], self.images[best, points][inner]
+        return fit_power_law(flops, sizes[best][inner]), fit_power_law(flops, images)
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether any run was logged more than once."""
+        return any(len(curve.flops) > 1 for curve in self.curves)
 
 
 def learning_curves(table: Table) -> list[LearningCurve]:

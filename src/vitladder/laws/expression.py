@@ -27,8 +27,9 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+AND = re.compile(r"""\s+and(?:\s+|$)(?=(?:[^'"]|'[^']*'|"[^"]*")*$)""")  # outside of quotes
 COMPARISON = re.compile(
-    r"\s*(?P<column>[^<>=!]+?)\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<value>[^<>=!\s][^<>=!]*?)\s*"
+    r"\s*(?P<column>[^<>=!]+?)\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<value>'[^']*'|\"[^\"]*\"|[^<>=!\s][^<>=!]*?)\s*"
 )
 
 
@@ -40,11 +41,9 @@ class Comparison:
     sign: str
     value: str
 
-    def holds(self, table: Table) -> list[bool]:
-        """For each row. Raises UserError where a cell has no order with the value."""
-        return [self._holds(table, row, cell) for row, cell in enumerate(table.column(self.column))]
-
-    def _holds(self, table: Table, row: int, cell: Any) -> bool:
+    def holds(self, table: Table, row: int) -> bool:
+        """For one row. Raises UserError where its cell has no order with the value."""
+        cell = table.column(self.column)[row]
         left, right = number(cell), number(self.value)
         compare = OPERATORS[self.sign]
         if left is not None and right is not None:
@@ -59,13 +58,16 @@ class Comparison:
 
 def parse_filter(text: str) -> list[Comparison]:
     """The comparisons of a filter. Raises UserError where it is none."""
-    return [_comparison(part, text) for part in re.split(r"\s+and(?:\s+|$)", text.strip())]
+    return [_comparison(part, text) for part in AND.split(text.strip())]
 
 
 def matching(table: Table, text: str) -> NDArray[np.bool_]:
     """Which rows a filter holds for [rows]."""
-    held = [comparison.holds(table) for comparison in parse_filter(text)]
-    return np.asarray(np.array(held).all(axis=0))
+    comparisons = parse_filter(text)
+    for comparison in comparisons:
+        table.column(comparison.column)
+    held = [all(one.holds(table, row) for one in comparisons) for row in range(len(table))]
+    return np.array(held)
 
 
 def _comparison(part: str, text: str) -> Comparison:

@@ -13,15 +13,22 @@ from vitladder.errors import UserError
 from vitladder.laws import approaches
 from vitladder.laws.additive import Additive
 from vitladder.laws.answer import FittedLaw, columns_of, fit_formula
-from vitladder.laws.catalogue import FORMULAS, OF_ONE_COLUMN, applicable, make_law
+from vitladder.laws.basis import basis_of, config_of
+from vitladder.laws.catalogue import FORMULAS, OF_ONE_COLUMN, SIZES, applicable, make_law
 from vitladder.laws.disagreement import disagreements
 from vitladder.laws.held_out import Entrant, tournament
 from vitladder.laws.law import NoLaw
-from vitladder.laws.origin import excluded_of, name_of, refuse_mixed, why_no_law
+from vitladder.laws.origin import (
+    excluded_of,
+    name_of,
+    refuse_mixed,
+    refuse_unfinished,
+    why_no_law,
+)
 from vitladder.laws.request import Prepared, Request, prepare, select
 from vitladder.laws.sources import read_sources, study_table
 from vitladder.laws.study import RunPoint, read_records, usable
-from vitladder.laws.table import Table, refuse_duplicates
+from vitladder.laws.table import Table
 
 SCHEMA = 2
 
@@ -50,15 +57,15 @@ def fit_sources(paths: Sequence[Path], request: Request) -> Fit:
     all can be fitted.
     """
     request.check()
-    refuse_mixed(paths, request)
-    table = select(read_sources(paths), request)
+    refuse_unfinished(paths)
+    table, third = select(read_sources(paths), request)
     head = _head(paths)
     if request.by is None:
-        fitted = fit_table(table, request)
+        fitted = fit_table(table, request, third)
         _some_law(table, fitted.data)
         return replace(fitted, data=head | fitted.data)
     parts = _groups(table, request.by)
-    groups = {value: fit_table(part, request).data for value, part in parts.items()}
+    groups = {value: _group(part, request, third) for value, part in parts.items()}
     if not any(any(group["laws"].values()) for group in groups.values()):
         _some_law(table, next(iter(groups.values())))
     totals = {"runs": sum(group["runs"] for group in groups.values()), "laws": {}}
@@ -103,24 +110,48 @@ def unfitted_study(folder: Path) -> dict[str, Any]:
     records = read_records(folder)
     reason = why_no_law(records) or "not fitted"
     laws = (Additive.name, *approaches.NAMES)
-    return _head([folder]) | {
-        "runs": len(usable(records)),
-        "of_study": True,
+    return _head([folder]) | no_laws(laws, reason) | {"runs": len(usable(records))}
+
+
+def no_laws(names: Sequence[str], reason: str) -> dict[str, Any]:
+    """The answer of a table that has none of these laws."""
+    return {
+        "runs": 0,
+        "of_study": False,
+        "target": "loss",
         "flops_per": None,
+        "scales": {},
+        "where": None,
+        "hold_out": None,
         "dropped_worst": [],
-        "laws": dict.fromkeys(laws),
+        "criterion": None,
+        "laws": dict.fromkeys(names),
         "held_out": None,
         "flagged_runs": [],
         "flops_per_param_image": None,
         "tournament": [],
+        "basis": None,
+        "config": None,
         "disagreement": None,
-        "reasons": dict.fromkeys((*laws, "held_out"), reason),
+        "reasons": dict.fromkeys((*names, "held_out"), reason),
     }
 
 
-def fit_table(table: Table, request: Request) -> Fit:
-    """The laws of one table, without its flagged runs where the request drops them."""
-    prepared = prepare(table, request)
+def _group(table: Table, request: Request, third: str | None) -> dict[str, Any]:
+    """The answer for one value of --by: what is wrong in one keeps no other from its laws."""
+    try:
+        return fit_table(table, request, third).data
+    except UserError as error:
+        return no_laws([request.law], str(error)) | {"runs": len(table)}
+
+
+def fit_table(table: Table, request: Request, third: str | None = None) -> Fit:
+    """The laws of one table, without its flagged runs where the request drops them.
+
+    Raises UserError where rows are wrong, or are runs that no law may pool.
+    """
+    refuse_mixed(table)
+    prepared = prepare(table, request, third)
     fitted = _fit(prepared, request)
     flagged = [one["run"] for one in fitted.data["flagged_runs"]]
     if not (request.drop_flagged and flagged):
@@ -141,6 +172,8 @@ def _fit(prepared: Prepared, request: Request) -> Fit:
     names = applicable(table) if everything else [request.law]
     if request.terms and everything:
         names = [Additive.name]
+    if request.terms and request.law in approaches.NAMES:
+        raise UserError(f"--terms {','.join(request.terms)}: {request.law} takes none")
     if not names:
         raise table.missing("n_params" if "flops" in table else "flops")
     laws: dict[str, Any] = {}
@@ -151,6 +184,8 @@ def _fit(prepared: Prepared, request: Request) -> Fit:
                 drawn = 0 if everything and name in OF_ONE_COLUMN else request.bootstrap
                 law = make_law(name, request.terms, table)
                 fitted[name] = fit_formula(prepared, law, request, drawn)
+                if everything and drawn != request.bootstrap:
+                    fitted[name].data["reasons"]["ci95"] = f"intervals are for --law {name}"
                 laws[name] = fitted[name].data
             else:
                 laws[name] = _approach(name, prepared, request, reasons)
@@ -166,9 +201,7 @@ def _approach(
     table = prepared.fitted
     data = prepared.images or "images"
     points = _run_points(prepared, data)
-    numbers = ["n_params", data, "flops", prepared.target]
     if name == "envelope":
-        refuse_duplicates(table, numbers)
         return approaches.envelope_law(
             table.with_column("images", table.column(data)).with_column(
                 "loss", table.column(prepared.target)
@@ -177,8 +210,8 @@ def _approach(
             request.seed,
             reasons,
         )
-    refuse_duplicates(table, ["run", "seed", *numbers])
     found = approaches.isoflop(points, request.bootstrap, request.seed, reasons)
+    found["unit"] = data
     if request.law == name and len(found["minima"]) < 2:
         raise NoLaw("one budget only: N* over C needs at least two budgets of three sizes")
     return found
@@ -220,12 +253,15 @@ def _together(
             "loss": request.criterion.loss,
             "delta": request.criterion.delta,
             "residual": request.criterion.residual,
+            "text": str(request.criterion),
         },
         "laws": dict(laws),
         "held_out": main["held_out"] if main else None,
         "flagged_runs": main["flagged_runs"] if main else [],
         "flops_per_param_image": parametric["flops_per_param_image"] if parametric else None,
         "tournament": table,
+        "basis": basis_of(fitted.get(Additive.name)),
+        "config": config_of(prepared.fitted),
         "disagreement": disagreements(laws),
         "reasons": reasons,
     }
@@ -253,11 +289,12 @@ def _why_nothing_held_out(
 
 def _tournament(table: Table, fitted: Mapping[str, FittedLaw]) -> list[dict[str, Any]]:
     """The fitted formulas by how they predict the rows that all of them are fitted to."""
-    entrants = [Entrant(law.optimum, law.rows) for law in fitted.values()]
+    sound = [law for law in fitted.values() if law.optimum.converged]
+    entrants = [Entrant(law.optimum, law.rows) for law in sound]
     if not entrants:
         return []
     first = entrants[0].optimum.problem.law.inputs[0]
-    compute = table.numbers("flops" if "flops" in table else first)
+    compute = table.numbers(next((name for name in SIZES if name in table), first))
     targets = min((entrant.rows for entrant in entrants), key=len)
     return tournament(entrants, compute, targets)
 

@@ -44,12 +44,11 @@ class ParametricLaw:
         """N* and D* that minimise the loss at each C = k N D (Hoffmann et al., equation 4).
 
         `flops_per_param_image` is k: 6 for dense language models, larger for ViTs because a
-        matmul parameter is used once per token. Logs keep it finite for any exponent.
+        matmul parameter is used once per token.
         """
-        log_ratio = np.log(self.alpha * self.A) - np.log(self.beta * self.B)
-        log_g = log_ratio / (self.alpha + self.beta)
-        log_nd = np.log(flops / flops_per_param_image)
-        return np.exp(log_g + self.a * log_nd), np.exp(-log_g + self.b * log_nd)
+        law = np.array([[self.E, self.A, self.alpha, self.B, self.beta]])
+        sizes, images, _ = split(law, np.asarray(flops), flops_per_param_image)
+        return sizes, images
 
     def params(self) -> dict[str, float]:
         """The five parameters under their usual names."""
@@ -60,6 +59,22 @@ class ParametricLaw:
             "alpha": self.alpha,
             "beta": self.beta,
         }
+
+
+def split(
+    laws: NDArray[np.float64], flops: Vector | float, k: float
+) -> tuple[Vector, Vector, Vector]:
+    """N*, D* and the loss of laws (E, A, alpha, B, beta) [laws, 5] at C = k N D.
+
+    Where alpha A/N^alpha = beta B/D^beta. One law at several C, or several laws at one.
+    """
+    e, a, alpha, b, beta = laws.T
+    log_nd = np.log(np.asarray(flops) / k)
+    log_g = (np.log(alpha * a) - np.log(beta * b)) / (alpha + beta)
+    log_n = log_g + log_nd * beta / (alpha + beta)
+    log_d = log_nd - log_n
+    loss = e + a * np.exp(-alpha * log_n) + b * np.exp(-beta * log_d)
+    return np.exp(log_n), np.exp(log_d), loss
 
 
 def flops_per_param_image(n_params: Vector, images: Vector, flops: Vector) -> float:

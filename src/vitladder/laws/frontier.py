@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
-from vitladder.laws.forms import flops_per_param_image
+from vitladder.laws.forms import flops_per_param_image, split
 from vitladder.laws.optimum import Optimum
 from vitladder.laws.resample import Resamples, interval
 
@@ -27,18 +27,23 @@ class Frontier:
     draws: Matrix
     k: float
     flops: tuple[float, float]  # the smallest and the largest C of the runs
+    unit: str = "images"  # what D counts: images or tokens
 
     def exponents(self) -> dict[str, Vector]:
         """a of N* and b of D* of each draw [draws]."""
         return {"a": _a(self.draws), "b": 1 - _a(self.draws)}
 
-    def at(self, flops: float) -> dict[str, Any]:
-        """The compute-optimal N, D and loss at C, with 95 % intervals where there are draws."""
-        at_law = (float(x[0]) for x in split(self.law[None], flops, self.k))
+    def at(self, flops: float, k: float | None = None) -> dict[str, Any]:
+        """The compute-optimal N, D and loss at C, with 95 % intervals where there are draws.
+
+        `k` is another one than the runs', of C = k N D.
+        """
+        k = self.k if k is None else k
+        at_law = (float(x[0]) for x in split(self.law[None], flops, k))
         point = dict(zip(NAMES, at_law, strict=True))
         ci95 = None
         if len(self.draws):
-            drawn = split(self.draws, flops, self.k)
+            drawn = split(self.draws, flops, k)
             ci95 = {name: interval(values) for name, values in zip(NAMES, drawn, strict=True)}
         return {"flops": flops, **point, "ci95": ci95, "extrapolated": flops > self.flops[1]}
 
@@ -50,6 +55,7 @@ class Frontier:
             "a": a,
             "b": 1 - a,
             "flops_per_param_image": self.k,
+            "unit": self.unit,
             "frontier": [self.at(float(flops)) for flops in grid],
         }
 
@@ -62,18 +68,8 @@ def frontier_of(flops: Vector, optimum: Optimum, draws: Resamples) -> Frontier:
     n_params, images = optimum.problem.columns
     k = flops_per_param_image(n_params, images, flops)
     kept = draws.natural if draws.enough else np.empty((0, len(optimum.natural)))
-    return Frontier(optimum.natural, kept, k, (float(flops.min()), float(flops.max())))
-
-
-def split(laws: Matrix, flops: float, k: float) -> tuple[Vector, Vector, Vector]:
-    """N*, D* and the loss of laws [laws, 5] at one C, where alpha A/N^alpha = beta B/D^beta."""
-    e, a, alpha, b, beta = laws.T
-    log_nd = np.log(flops / k)
-    log_g = (np.log(alpha * a) - np.log(beta * b)) / (alpha + beta)
-    log_n = log_g + log_nd * beta / (alpha + beta)
-    log_d = log_nd - log_n
-    loss = e + a * np.exp(-alpha * log_n) + b * np.exp(-beta * log_d)
-    return np.exp(log_n), np.exp(log_d), loss
+    reach = float(flops.min()), float(flops.max())
+    return Frontier(optimum.natural, kept, k, reach, optimum.problem.law.inputs[1])
 
 
 def _a(laws: Matrix) -> Vector:

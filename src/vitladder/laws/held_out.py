@@ -57,7 +57,10 @@ def error(optimum: Optimum, problem: Problem, names: Sequence[str]) -> dict[str,
 
 def usable(optimum: Optimum) -> Optimum:
     """The optimum. Raises NoLaw where it is no law."""
-    reason = optimum.problem.law.refuse(optimum.natural)
+    problem = optimum.problem
+    reason = problem.law.refuse(optimum.natural, problem.reach)
+    if not np.isfinite([*optimum.natural, optimum.objective, optimum.gradient_norm]).all():
+        reason = "no optimum was reached: numbers run away"
     if reason:
         raise NoLaw(reason)
     return optimum
@@ -77,8 +80,8 @@ def tournament(
     """Laws by their rolling-origin error, the best first.
 
     `compute` is that of all rows of the table, `targets` are the rows to predict. For each of the
-    last steps up in compute, every law is fitted to its own rows below the step and predicts the
-    targets in it. A law that cannot be fitted to all origins has no error (None) and comes last.
+    last steps up in compute, every law is fitted to its own rows in the steps below and predicts
+    the targets in it. A law that has none at some origin has no error (None) and comes last.
     """
     table = [
         {
@@ -111,9 +114,10 @@ def _rolling(entrant: Entrant, compute: Vector, targets: NDArray[np.intp]) -> fl
     """The log RMSE over the last origins, or None where one has no law."""
     problem = entrant.optimum.problem
     squares: list[float] = []
-    for step in steps(compute[targets])[1:][-ORIGINS:]:
-        aims = targets[step]
-        below = np.flatnonzero(compute[entrant.rows] < compute[aims].min())
+    found = steps(compute)
+    for number in range(len(found))[1:][-ORIGINS:]:
+        below = np.flatnonzero(np.isin(entrant.rows, np.concatenate(found[:number])))
+        aims = np.intersect1d(targets, found[number])
         inside = np.flatnonzero(np.isin(entrant.rows, aims))
         try:
             fitted = usable(fit_law(at_rows(problem, below)))

@@ -16,7 +16,7 @@ from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.model import Model
 from vitladder.laws.newton import GONE
 
-MAX_EXPONENT = 5.0
+MIN_EXPONENT, MAX_EXPONENT = 1e-4, 5.0  # beyond them a power is a constant or a step
 LARGEST_LOG = 700.0  # beyond it an exponential overflows: such a coefficient is refused anyway
 
 
@@ -53,8 +53,11 @@ class Law(ABC):
     def natural(self, theta: Matrix, centres: Vector) -> Matrix:
         """The natural parameters [fits, letters] at theta, for columns centred at `centres`."""
 
-    def refuse(self, natural: Vector) -> str | None:
-        """Why an optimum is no law (a term that is gone, an exponent that runs away), or None."""
+    def refuse(self, natural: Vector, reach: Matrix) -> str | None:
+        """Why an optimum is no law (a term that is gone, an exponent that runs away), or None.
+
+        `reach`: the smallest and the largest value of each column in the runs [inputs, 2].
+        """
         return None
 
     def params(self, natural: Vector) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class M3(Law):
         beta, gamma = coefficient(log_beta, c * centres[0]), coefficient(log_gamma, -centres[0])
         return np.stack([beta, gamma, c], axis=1)
 
-    def refuse(self, natural: Vector) -> str | None:
+    def refuse(self, natural: Vector, reach: Matrix) -> str | None:
         """A curve that rises or is a step."""
         return falls(self.column, -float(natural[2]))
 

@@ -60,8 +60,10 @@ class M4(Law):
         guess = limit + coefficient(log_gap)
         return np.stack([beta, c, limit, guess, coefficient(log_alpha)], axis=1)
 
-    def refuse(self, natural: Vector) -> str | None:
-        """A curve that rises or is a step."""
+    def refuse(self, natural: Vector, reach: Matrix) -> str | None:
+        """A curve that rises or is a step, or has no upper end: then it is M2."""
+        if natural[4] == 0:
+            return "alpha is 0: no eps_0 shows in these runs, m2 is the same law"
         return falls(self.column, float(natural[1]))
 
     def solve(self, theta: Matrix, u: Vector) -> Matrix:
@@ -91,10 +93,10 @@ class M4(Law):
         at = np.asarray(solved) - _newton(theta, np.asarray(solved), u)
         limit, gap, alpha = _scales(theta)
         log_gap = theta[:, 1, None]
-        z = sigmoid(at)
-        slope = 1 - z + alpha * z
+        z, rest = sigmoid(at), sigmoid(-at)
         y = limit + gap * z
-        per_l = gap * z * (1 - z) / slope / y  # d log y / d l, over h'
+        # d log y / d l over h'; where rest underflows, the curve is at eps_0 and no longer moves.
+        per_l = gap * z * rest / (rest + alpha * z + NEVER_ZERO) / y
         return np.stack(
             [
                 limit / y,
@@ -145,4 +147,4 @@ def _newton(theta: Numbers, at: Numbers, u: Vector) -> Numbers:
     _, _, alpha = _scales(theta)
     z = sigmoid(at)
     h = alpha * log1p_exp(at) - log1p_exp(-at)
-    return np.asarray((h - _aim(theta, u)) / (1 - z + alpha * z + NEVER_ZERO))
+    return np.asarray((h - _aim(theta, u)) / (sigmoid(-at) + alpha * z + NEVER_ZERO))

@@ -72,9 +72,9 @@ class Rows:
 
     def objective(self, criterion: Criterion, turn: float) -> Objective:
         """The criterion with its turn at `turn`, divided by what makes it about 1 a row."""
-        scale = max(1.0, float(self.weights[0].sum()))
+        scale = max(1.0, float(self.weights[0].sum())) * criterion.steepest
         if criterion.loss == "huber":
-            scale *= min(turn, 1.0)
+            scale *= min(turn, criterion.unit) / min(criterion.delta, criterion.unit)
 
         def local(theta: Matrix, fits: NDArray[np.intp]) -> Local:
             chunk = max(1, CACHE // len(self.target))

@@ -19,13 +19,15 @@ from scipy.optimize import lsq_linear
 from vitladder.laws.criterion import Criterion, Matrix, Vector
 from vitladder.laws.law import Law, NoLaw
 from vitladder.laws.model import Rows
-from vitladder.laws.newton import descend
+from vitladder.laws.newton import GONE, descend
 
 AGREE = 1e-9  # relative to the lowest objective: starts within it found the same optimum
 EXACT = 1e-24  # objectives below this a row are zero but for rounding
 TOUCHING = 1e-7  # residuals below it count as 0 in the optimality of least absolute deviation
 ILL_CONDITIONED = 1e4  # two parameters cannot be told apart beyond it
+SAME = 1e-9  # of log losses: smaller differences are rounding
 FLAT_GRADIENT = 1e-6  # of the largest gradient that a criterion can have
+SLOPE_STEP = 1e-6
 SINGULAR = 1e16  # condition numbers are not told apart beyond it
 
 
@@ -36,12 +38,22 @@ class Problem:
     law: Law
     columns: Matrix
     target: Vector
-    criterion: Criterion
+    asked: Criterion
+
+    @cached_property
+    def criterion(self) -> Criterion:
+        """The criterion as it was asked for, told how large these losses are."""
+        return self.asked.of(self.target)
 
     @cached_property
     def centres(self) -> Vector:
         """The means of the columns' logs."""
         return np.asarray(np.log(self.columns).mean(axis=1))
+
+    @property
+    def reach(self) -> Matrix:
+        """The smallest and the largest value of each column [inputs, 2]."""
+        return np.stack([self.columns.min(axis=1), self.columns.max(axis=1)], axis=1)
 
     def logs(self, columns: Matrix) -> Matrix:
         """Logs of columns, centred as this problem's are."""
@@ -107,8 +119,7 @@ class Optimum:
     def converged(self) -> bool:
         """Whether the gradient is zero but for rounding."""
         criterion, rows = self.problem.criterion, len(self.problem.target)
-        pull = criterion.delta if criterion.loss == "huber" else 1.0
-        return self.gradient_norm <= FLAT_GRADIENT * min(pull, 1.0) * rows
+        return self.gradient_norm <= FLAT_GRADIENT * criterion.steepest * rows
 
     @property
     def identifiable(self) -> bool:
@@ -129,7 +140,8 @@ def fit_law(problem: Problem) -> Optimum:
     theta, _ = descend(objectives, theta, rows.model.floors(problem.target))
     totals = exact_totals(problem, rows, theta)
     best = int(np.argmin(totals))
-    agreeing = totals <= totals[best] * (1 + AGREE) + EXACT * len(problem.target)
+    rounding = EXACT * len(problem.target) * problem.criterion.steepest
+    agreeing = totals <= totals[best] * (1 + AGREE) + rounding
     return Optimum(
         problem,
         theta[best],
@@ -150,18 +162,28 @@ def exact_totals(problem: Problem, rows: Rows, theta: Matrix) -> Vector:
 def condition_number(problem: Problem, theta: Vector) -> float:
     """Of the Jacobian of log predictions at theta, its columns of norm 1; at most 1e16."""
     jacobian = _natural_jacobian(problem, theta)
+    if not np.isfinite(jacobian).all():
+        return SINGULAR
     norms = np.linalg.norm(jacobian, axis=0)
-    jacobian = jacobian[:, norms > 0] / norms[norms > 0]
-    found = float(np.linalg.cond(jacobian)) if jacobian.size else SINGULAR
+    there = norms > 0
+    found = float(np.linalg.cond(jacobian[:, there] / norms[there])) if there.any() else SINGULAR
     return min(found, SINGULAR) if np.isfinite(found) else SINGULAR
 
 
 def _natural_jacobian(problem: Problem, theta: Vector) -> Matrix:
-    """d log prediction / d theta [rows, P], of terms that are there."""
-    model = problem.rows().model
+    """d log prediction / d natural parameters [rows, P'], of coefficients that are not zero.
+
+    By the chain rule: the law's natural parameters are smooth in theta, and each in few of them.
+    """
+    there = np.flatnonzero(theta > GONE)
+    moves = SLOPE_STEP * np.eye(len(theta))[there]
+    high, low = (problem.law.natural(theta + sign * moves, problem.centres) for sign in (1, -1))
+    per_theta = (high - low) / (2 * SLOPE_STEP)
+    scale = np.abs(per_theta).max(axis=0)
     with np.errstate(all="ignore"):
-        at = model.at(theta[None]).jacobian()[0]
-    return np.asarray(at[np.isfinite(at).all(axis=1)].T)
+        slopes = problem.rows().model.at(theta[None]).jacobian()[0][there]
+    per_natural = np.linalg.lstsq(per_theta[:, scale > 0] / scale[scale > 0], slopes)[0]
+    return np.asarray(per_natural.T)
 
 
 def _enough(problem: Problem) -> None:
@@ -171,6 +193,8 @@ def _enough(problem: Problem) -> None:
         raise NoLaw(
             f"the {parameters} parameters need at least {parameters + 1} runs, there are {count}"
         )
+    if float(np.ptp(np.log(problem.target))) < SAME:
+        raise NoLaw("the loss is the same in all runs")
     for name, column in zip(problem.law.inputs, problem.columns, strict=True):
         distinct = len(np.unique(column))
         if distinct < 3:
@@ -197,7 +221,7 @@ def _subgradient_norm(problem: Problem, rows: Rows, theta: Vector) -> float:
     slopes: NDArray[np.float64] = at.jacobian()[0]
     if problem.criterion.residual == "linear":
         slopes = slopes * np.exp(at.log_prediction)
-    zero = np.abs(residuals) < TOUCHING
+    zero = np.abs(residuals) < TOUCHING * problem.criterion.unit
     fixed = slopes[:, ~zero] @ np.sign(residuals[~zero])
     if not zero.any():
         return float(np.linalg.norm(fixed))

@@ -7,26 +7,30 @@ from pathlib import Path
 
 from vitladder.errors import UserError
 from vitladder.laws.comparable import difference
-from vitladder.laws.request import Request
 from vitladder.laws.study import excluded, read_records, study_name, usable
-from vitladder.runs.record import Record
+from vitladder.laws.table import Table
+from vitladder.runs.record import Record, read_record
 
 
-def refuse_mixed(paths: Sequence[Path], request: Request) -> None:
-    """Refuse a study without a usable run, or of runs that differ in more than size and compute."""
+def refuse_unfinished(paths: Sequence[Path]) -> None:
+    """Raise UserError where a study has no complete run."""
     for path in paths:
-        if not path.is_dir():
-            continue
-        records = read_records(path)
-        if not usable(records):
+        records = read_records(path) if path.is_dir() else []
+        if path.is_dir() and not usable(records):
             advice = f"run `vitladder train -m +sweep={study_name(records, path)}` first"
             raise UserError(f"{path}: no run is complete ({_counts(records)}); {advice}")
-        reason = None if request.by or request.where else difference(usable(records))
-        if reason:
-            raise UserError(
-                f"{path}: {reason}; put them in different studies, with study=NAME, "
-                "or fit each apart, with --by COLUMN or --where"
-            )
+
+
+def refuse_mixed(table: Table) -> None:
+    """Raise UserError where runs of studies differ in more than size, compute and seed."""
+    folders = [str(cell) for cell in table.cells.get("folder", ()) if cell is not None]
+    records = [record for one in folders if (record := read_record(Path(one))) is not None]
+    reason = difference(records)
+    if reason:
+        raise UserError(
+            f"{table.source}: {reason}; put them in different studies, with study=NAME, or fit "
+            "each apart, with --by COLUMN or --where"
+        )
 
 
 def why_no_law(records: Sequence[Record]) -> str | None:
@@ -50,5 +54,6 @@ def excluded_of(paths: Sequence[Path]) -> dict[str, int]:
 
 
 def name_of(paths: Sequence[Path]) -> str:
+    """What the sources are called together: studies by their names, files by theirs."""
     names = [study_name(read_records(path), path) if path.is_dir() else path.stem for path in paths]
     return ", ".join(names)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
-from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
+from vitladder.laws.law import MAX_EXPONENT, MIN_EXPONENT, Law, coefficient
 from vitladder.laws.power_sum import PowerSum, Term
 
 EXPONENTS = np.concatenate([-np.geomspace(3.0, 0.02, 30), np.geomspace(0.02, 3.0, 10)])
@@ -26,7 +26,7 @@ def power_terms(u: Vector) -> Term:
 
 def falls(column: str, c: float) -> str | None:
     """Why a power x^c is no law of a falling loss, or None."""
-    if c >= 0:
+    if c > -MIN_EXPONENT:
         return f"the loss does not fall with {column} in these runs"
     if c < -MAX_EXPONENT:
         return f"the exponent of {column} is not determined: it runs past {MAX_EXPONENT:g}"
@@ -61,7 +61,7 @@ class M1(Law):
         log_beta, c = theta.T
         return np.stack([coefficient(log_beta, -c * centres[0]), c], axis=1)
 
-    def refuse(self, natural: Vector) -> str | None:
+    def refuse(self, natural: Vector, reach: Matrix) -> str | None:
         """A power that rises or is a step."""
         return falls(self.column, float(natural[1]))
 
@@ -97,7 +97,7 @@ class M2(Law):
         beta = coefficient(log_beta, -c * centres[0])
         return np.stack([beta, c, coefficient(log_limit)], axis=1)
 
-    def refuse(self, natural: Vector) -> str | None:
+    def refuse(self, natural: Vector, reach: Matrix) -> str | None:
         """A power that is gone, rises or is a step."""
         gone = natural[0] <= 0
         return falls(self.column, 0.0 if gone else float(natural[1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,10 @@ from vitladder.errors import UserError
 from vitladder.laws.criterion import Criterion
 from vitladder.laws.expression import matching, parse_flops_per
 from vitladder.laws.steps import budget_of
-from vitladder.laws.table import Table, rename
+from vitladder.laws.table import Table, number, refuse_same_rows, refuse_same_runs, rename
 
 BOOTSTRAP = 4000
+IDENTITY = ("run", "seed", "n_params", "images", "tokens", "flops", "width", "depth")  # of a run
 
 
 @dataclass(frozen=True)
@@ -67,30 +68,32 @@ class Prepared:
     notes: Mapping[str, Any]
 
 
-def select(table: Table, request: Request) -> Table:
-    """The table with its new names, and the rows that the filter keeps."""
-    table = rename(table, request.columns)
+def select(table: Table, request: Request) -> tuple[Table, str | None]:
+    """The table with its new names, its third column, and the rows that the filter keeps.
+
+    Also how the third of N, D and C was made, or None.
+    """
+    table, third = _third_column(rename(table, request.columns), request)
     if request.where is None:
-        return table
+        return table, third
     kept = table.rows(np.flatnonzero(matching(table, request.where)))
     if not len(kept):
         raise UserError(f"{table.source}: no row has {request.where}")
-    return kept
+    return kept, third
 
 
-def prepare(table: Table, request: Request) -> Prepared:
-    """Complete, scale and split a selected table. Raises UserError where it cannot be done."""
+def prepare(table: Table, request: Request, third: str | None = None) -> Prepared:
+    """Check, scale and split a selected table. Raises UserError where it cannot be done."""
     target = "loss" if "loss" in table or "error" not in table else "error"
+    losses = table.rates(target) if target == "error" else table.numbers(target)
     held = _held(table, request)
-    table, third = _third_column(table, request)
+    refuse_same_rows(table, (*IDENTITY, target))
+    if request.law != "envelope":
+        refuse_same_runs(table)
     notes: dict[str, Any] = {"target": target, "flops_per": third, "scales": dict(request.scales)}
     notes |= {"where": request.where, "hold_out": request.hold_out}
     images = next((name for name in ("images", "tokens") if name in table), None)
-    losses = table.rates(target) if target == "error" else table.numbers(target)
-    if "flops" in table and "budget" not in table:
-        table = table.with_column("budget", budgets_of(table))
-    for name, scale in request.scales.items():
-        table = table.with_column(name, (table.numbers(name) / scale).tolist())
+    table = _scaled(_with_budgets(table), request)
     fitted = np.flatnonzero(~held)
     worst = fitted[np.argsort(-losses[fitted], kind="stable")[: request.drop_worst]]
     notes["dropped_worst"] = [table.name(int(row)) for row in worst]
@@ -99,6 +102,24 @@ def prepare(table: Table, request: Request) -> Prepared:
         raise UserError(f"{table.source}: no row is left to fit after what is dropped or held out")
     held_out = table.rows(np.flatnonzero(held)) if held.any() else None
     return Prepared(table.rows(keep), held_out, target, images, notes)
+
+
+def _with_budgets(table: Table) -> Table:
+    """The table with a budget for every row, where it has compute and does not say all of them."""
+    known = [number(cell) for cell in table.cells.get("budget", ())]
+    if "flops" not in table or (known and None not in known):
+        return table
+    return table.with_column("budget", budgets_of(table))
+
+
+def _scaled(table: Table, request: Request) -> Table:
+    """The table with its columns in other units; a budget is in those of flops."""
+    scales = dict(request.scales)
+    if "flops" in scales and "budget" in table:
+        scales.setdefault("budget", scales["flops"])
+    for name, scale in scales.items():
+        table = table.with_column(name, (table.numbers(name) / scale).tolist())
+    return table
 
 
 def budgets_of(table: Table) -> list[float]:
@@ -133,10 +154,19 @@ def _third_column(table: Table, request: Request) -> tuple[Table, str | None]:
             f"{table.source}: --flops-per gives the one that is missing of n_params, images (or "
             f"tokens) and flops, and {listed} is missing"
         )
-    logs = {name: np.log(table.numbers(name)) for name, there in have.items() if there}
-    if missing[0] == "flops":
-        values = np.log(k) + logs["n_params"] + logs[data]
-    else:
-        values = logs["flops"] - np.log(k) - sum(logs[n] for n in logs if n != "flops")
+    rows = range(len(table))
+    known = {name: [number(cell) for cell in table.cells[name]] for name in have if have[name]}
+    made = [_third(missing[0], k, [known[name][row] for name in known]) for row in rows]
     note = f"{missing[0]} from flops = {request.flops_per}"
-    return table.with_column(missing[0], np.exp(values).tolist()), note
+    return table.with_column(missing[0], made), note
+
+
+def _third(missing: str, k: float, others: Sequence[float | None]) -> float | None:
+    """C = k N D solved for one of them; `others` are (N, D), or N or D and then C.
+
+    None where one of those is not a positive number: it is named when its row is used.
+    """
+    first, second = others
+    if first is None or second is None or not (first > 0 and second > 0):
+        return None
+    return k * first * second if missing == "flops" else second / (k * first)

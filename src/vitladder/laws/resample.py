@@ -19,6 +19,7 @@ from vitladder.laws.optimum import Optimum, Problem
 from vitladder.laws.power_sum import REVIVED
 
 PERCENTILES = (2.5, 97.5)
+MIN_DRAWS = 20  # with fewer, the ends of an interval are those of the draws
 MIN_USED = 0.5  # of the draws: with fewer, the intervals would only show the draws that went well
 BLOCK = 1 << 24  # numbers of the weights that are held at once
 NEAR = 1e-2  # the turn from which resamples approach a criterion with a sharper one
@@ -43,22 +44,16 @@ class Resamples:
         letters = self.optimum.problem.law.letters
         return dict(zip(letters, self.natural.T, strict=True))
 
-    def predict(self, columns: Matrix) -> Matrix:
-        """Each draw's loss at rows [used, rows]."""
-        problem = self.optimum.problem
-        model = problem.law.model(problem.logs(columns))
-        return np.asarray(np.exp(model.log_prediction(self.theta)))
-
     @property
     def enough(self) -> bool:
         """Whether so many draws gave a law that their spread means something."""
-        return self.drawn > 0 and len(self.theta) >= MIN_USED * self.drawn
+        return self.drawn >= MIN_DRAWS and len(self.theta) >= MIN_USED * self.drawn
 
     @property
     def why_none(self) -> str:
         """Why there are no intervals."""
-        if self.drawn == 0:
-            return "no draws were asked for"
+        if self.drawn < MIN_DRAWS:
+            return f"{self.drawn} draws were asked for: an interval needs at least {MIN_DRAWS}"
         return (
             f"only {len(self.theta)} of {self.drawn} draws gave a law: the runs are too few or too "
             "alike"
@@ -76,7 +71,8 @@ def resample(optimum: Optimum, drawn: int, seed: int) -> Resamples:
     ]
     theta = np.concatenate(found)
     natural = problem.law.natural(theta, problem.centres)
-    usable = [np.isfinite(one).all() and problem.law.refuse(one) is None for one in natural]
+    refuse, reach = problem.law.refuse, problem.reach
+    usable = [np.isfinite(one).all() and refuse(one, reach) is None for one in natural]
     return Resamples(optimum, theta[usable], drawn)
 
 
@@ -99,7 +95,7 @@ def _solved(problem: Problem, weights: Matrix, start: Vector) -> Matrix:
     """The optimum of each draw, from one start."""
     rows = problem.rows(weights)
     theta = np.repeat(start[None], len(weights), axis=0)
-    objectives = rows.objectives(problem.criterion, widest=NEAR)
+    objectives = rows.objectives(problem.criterion, widest=NEAR * problem.criterion.unit)
     return descend(objectives, theta, rows.model.floors(problem.target))[0]
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
-from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
+from vitladder.laws.law import MAX_EXPONENT, MIN_EXPONENT, Law, coefficient
 from vitladder.laws.power_sum import PowerSum, Term
 
 A, B, C = (np.geomspace(0.1, 1.5, 6), np.geomspace(0.1, 1.5, 6), np.geomspace(0.1, 1.5, 6))
@@ -70,13 +70,13 @@ class Shape(Law):
             axis=1,
         )
 
-    def refuse(self, natural: Vector) -> str | None:
+    def refuse(self, natural: Vector, reach: Matrix) -> str | None:
         """A shape without a best value, or a compute that does not help."""
         alpha, a, beta, b, _, c, _ = natural
         x, t = self.columns
-        if min(alpha, beta, a, b) <= 0:
+        if min(alpha, beta) <= 0 or min(a, b) < MIN_EXPONENT:
             return f"no best {x} shows between these runs' {x}s"
-        if c <= 0:
+        if c < MIN_EXPONENT:
             return f"the loss does not fall with {t} in these runs"
         if max(a, b, c) > MAX_EXPONENT:
             return f"an exponent is not determined: it runs past {MAX_EXPONENT:g}"

@@ -1,4 +1,4 @@
-"""Runs in order of compute: the budgets that they fall into, or equal parts where they do not."""
+"""Runs in order of compute: the budgets that they fall into, and steps of whole budgets."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from vitladder.laws.criterion import Vector
 
 WIDEST_GAP = 0.10  # compute within 10 % of the next run's may be one budget
 EXACT_GAP = 0.01
-BUDGET_SPAN = 1.5  # a budget's runs lie within this factor
+BUDGET_SPAN = 1.25  # a budget's runs lie within this factor
 NARROWER = 0.7
-MANY = 12  # more groups than this are no budgets but a spread of compute, which is cut in parts
-PARTS = 8
+LEAST_SHARE = 0.05  # of all rows that a step has
 
 
 def budget_of(flops: Vector) -> NDArray[np.intp]:
     """Which budget each run belongs to [runs], budgets ascending.
 
     Runs are one budget while the next one's compute is near. Where that chains runs over more than
-    a factor of 1.5, as in data read off a figure, nearer ones are asked for, down to 1 %.
+    a factor of 1.25, as in data read off a figure, nearer ones are asked for, down to 1 %.
     """
     order = np.argsort(flops, kind="stable")
     label = np.empty(len(flops), dtype=np.intp)
@@ -46,10 +45,18 @@ def _pieces(logs: Vector, gap: float) -> list[slice]:
 
 
 def steps(compute: Vector) -> list[NDArray[np.intp]]:
-    """The rows of each step up in compute, ascending: budgets, or eighths of a wide spread."""
+    """The rows of each step up in compute, ascending: budgets, joined while they are small.
+
+    A step is whole budgets, from the largest down, with at least a twentieth of all rows; what is
+    left at the bottom joins the lowest.
+    """
     label = budget_of(compute)
-    count = int(label.max()) + 1
-    if count <= MANY:
-        return [np.flatnonzero(label == number) for number in range(count)]
-    order = np.argsort(compute, kind="stable")
-    return [np.sort(part) for part in np.array_split(order, PARTS)]
+    least = int(np.ceil(len(compute) * LEAST_SHARE))
+    found: list[list[int]] = [[]]
+    for number in range(int(label.max()), -1, -1):
+        if len(found[-1]) >= least:
+            found.append([])
+        found[-1] += np.flatnonzero(label == number).tolist()
+    if len(found) > 1 and len(found[-1]) < least:
+        found[-2] += found.pop()
+    return [np.sort(np.array(rows, dtype=np.intp)) for rows in reversed(found)]

@@ -20,7 +20,6 @@ from vitladder.errors import UserError, unknown
 from vitladder.laws.criterion import Vector
 
 SHOWN_ROWS = 5
-KNOWN = ("n_params", "images", "tokens", "flops", "loss", "error")
 
 
 @dataclass(frozen=True)
@@ -134,18 +133,36 @@ def rename(table: Table, names: Mapping[str, str]) -> Table:
     return table
 
 
-def refuse_duplicates(table: Table, columns: Sequence[str]) -> None:
-    """Raise UserError where two rows are one run: the same name, or the same in all columns."""
-    by = ["run"] if "run" in table else [name for name in columns if name in table]
-    first: dict[tuple[str, ...], int] = {}
-    for row in range(len(table)):
-        key = tuple(_key(table.cells[name][row]) for name in by)
-        if key in first and not all(part == "" for part in key):
-            raise UserError(
-                f"{table.source}: {table.places[first[key]]} and {table.places[row]} are one run: "
-                f"the same {', '.join(by)}; remove one of them"
-            )
+def refuse_same_rows(table: Table, columns: Sequence[str]) -> None:
+    """Raise UserError where two rows are the same in all of the columns that there are."""
+    by = [name for name in columns if name in table]
+    pair = _twice([tuple(_key(table.cells[name][row]) for name in by) for row in range(len(table))])
+    if pair is not None:
+        raise _one_run(table, pair, f"the same {', '.join(by)}; remove one of them")
+
+
+def refuse_same_runs(table: Table) -> None:
+    """Raise UserError where two rows have one run's name."""
+    if "run" not in table:
+        return
+    pair = _twice([_key(cell) for cell in table.cells["run"]])
+    if pair is not None:
+        raise _one_run(table, pair, "the same run (its learning curve is for --law envelope)")
+
+
+def _one_run(table: Table, pair: tuple[int, int], why: str) -> UserError:
+    first, other = (table.places[row] for row in pair)
+    return UserError(f"{table.source}: {first} and {other} are one run: {why}")
+
+
+def _twice(keys: Sequence[Any]) -> tuple[int, int] | None:
+    """The first two rows of one key that is not empty, or None."""
+    first: dict[Any, int] = {}
+    for row, key in enumerate(keys):
+        if key in first and key and any(key):
+            return first[key], row
         first.setdefault(key, row)
+    return None
 
 
 def _key(cell: Any) -> str:

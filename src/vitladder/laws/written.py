@@ -15,18 +15,14 @@ from vitladder.config import LoggerConfig
 from vitladder.errors import UserError
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.fit import SCHEMA, Fit
-from vitladder.laws.flagged import NORMAL
 from vitladder.laws.frontier import Frontier
-from vitladder.laws.held_out import log_errors
 from vitladder.laws.table import Table
 from vitladder.runs.atomic import write_text
-from vitladder.runs.record import read_record
 from vitladder.runs.tracking import track_fit
 
 FILE = "fit.json"
 RUNS = "runs.csv"
 TRACKED = "fit"  # the folder of the W&B run, beside those of the study's runs
-KEPT_DRAWS = 1000  # of the law that splits compute: enough for intervals at any C
 COLUMNS = ("run", "n_params", "images", "tokens", "flops", "budget", "loss", "error")
 
 
@@ -36,8 +32,7 @@ def write_fit(folder: Path, fit: Fit) -> bool:
     Returns whether the fit is another one than was there. Raises UserError where the folder cannot
     be written.
     """
-    data = fit.data | {"basis": _basis(fit), "config": _config(fit)}
-    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(fit.data, indent=1, allow_nan=False) + "\n"
     file = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +48,7 @@ def write_fit(folder: Path, fit: Fit) -> bool:
 
 def track_study(folder: Path, fit: Fit) -> None:
     """Log the fit of a study to W&B where its runs are logged there: offline if they are."""
-    config = _config(fit)
+    config = fit.data["config"]
     logger = (config or {}).get("logger") or {"name": "csv"}
     if logger["name"] != "csv":
         track_fit(folder / TRACKED, fit.data["study"], LoggerConfig(**logger), summary_of(fit.data))
@@ -125,32 +120,6 @@ def _unscaled(laws: Matrix, size: float, seen: float, loss: float) -> Matrix:
     e, a, alpha, b, beta = laws.T
     columns = [e * loss, a * loss * size**alpha, alpha, b * loss * seen**beta, beta]
     return np.stack(columns, axis=1)
-
-
-def _basis(fit: Fit) -> dict[str, Any] | None:
-    """What a decision is made of: draws (E, A, alpha, B, beta), the runs' N and D, their noise."""
-    law = fit.laws.get("parametric")
-    if law is None or law.frontier is None:
-        return None
-    n_params, images = law.optimum.problem.columns
-    residuals = log_errors(law.optimum, law.optimum.problem)
-    return {
-        "draws": [[float(f"{x:.9g}") for x in draw] for draw in law.frontier.draws[:KEPT_DRAWS]],
-        "n_params": n_params.tolist(),
-        "images": images.tolist(),
-        "noise": NORMAL * float(np.median(np.abs(residuals))),
-    }
-
-
-def _config(fit: Fit) -> dict[str, Any] | None:
-    """The config of the lowest run of a study's largest budget; None for a table of files."""
-    table = fit.table
-    if table is None or "folder" not in table:
-        return None
-    budget, loss = table.numbers("budget"), np.array(table.numbers("loss"))
-    rows = np.flatnonzero(budget == budget.max())
-    record = read_record(Path(str(table.cells["folder"][int(rows[np.argmin(loss[rows])])])))
-    return record.config if record else None
 
 
 def _csv(fit: Fit, table: Table) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.curve import Curve, Numbers, log1p_exp, sigmoid, two_part_starts
-from vitladder.laws.law import MAX_EXPONENT, Law, coefficient
+from vitladder.laws.law import MAX_EXPONENT, MIN_EXPONENT, Law, coefficient
 from vitladder.laws.newton import Floors
 
 ZERO = 1e-12
@@ -51,10 +51,10 @@ class Zhai(Law):
         a, d = coefficient(log_a, b * centres[0]), coefficient(log_d, centres[0])
         return np.stack([a, b, coefficient(log_c), d], axis=1)
 
-    def refuse(self, natural: Vector) -> str | None:
+    def refuse(self, natural: Vector, reach: Matrix) -> str | None:
         """A curve that does not fall, or is not determined."""
         a, b, _, _ = natural
-        if a <= 0 or b <= 0:
+        if a <= 0 or b < MIN_EXPONENT:
             return f"the loss does not fall with {self.column} in these runs"
         if b > MAX_EXPONENT:
             return f"the exponent b is not determined: it runs past {MAX_EXPONENT:g}"
