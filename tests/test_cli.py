@@ -81,7 +81,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *says: str) -> None:
         (["report", "outputs/none"], "outputs/none"),
         (["sync", "outputs/none"], "has no offline W&B run"),
         (["data", "/no/where"], "/no/where"),
-        (["fit"], "the following arguments are required: study"),
+        (["fit"], "the following arguments are required: source"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

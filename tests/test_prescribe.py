@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,19 @@ K = 96.0
 POINT = np.array([LAW.E, LAW.A, LAW.alpha, LAW.B, LAW.beta])
 
 
+@pytest.fixture(scope="session")
+def fitted_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of a known law with some noise, fitted once."""
+    folder = write_study(tmp_path_factory.mktemp("fitted") / "demo", noise=0.003)
+    assert main(["fit", str(folder), "--law", "parametric", "--bootstrap", "200"]) == 0
+    return folder
+
+
 @pytest.fixture
-def study(capsys: pytest.CaptureFixture[str]) -> Path:
-    """A fitted study of a known law with some noise."""
-    folder = write_study(Path("outputs/demo"), noise=0.003)
-    assert main(["fit", str(folder), "--bootstrap", "200"]) == 0
+def study(fitted_study: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """Its copy in a test's own folder."""
+    folder = Path("outputs/demo")
+    shutil.copytree(fitted_study, folder)
     capsys.readouterr()
     return folder
 
@@ -68,7 +77,8 @@ def test_scaled_columns_prescribe_the_same(study: Path, capsys: pytest.CaptureFi
     told = answer(capsys, "suggest", str(study), "--budget", "1e12")
     scales = ("n_params=1e3", "images=1e5", "flops=1e9", "loss=2")
     options = [part for scale in scales for part in ("--scale", scale)]
-    assert main(["fit", str(study), "--bootstrap", "200", *options]) == 0
+    ask = ("--law", "parametric", "--bootstrap", "200")
+    assert main(["fit", str(study), *ask, *options]) == 0
     capsys.readouterr()
     scaled = answer(capsys, "prescribe", str(study), "--flops", "3e12")
     assert scaled["model"]["overrides"] == plain["model"]["overrides"]
@@ -285,7 +295,8 @@ def test_a_law_without_a_limit_can_be_asked_too(capsys: pytest.CaptureFixture[st
 
 
 def test_what_json_prints_is_a_fit(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    printed = answer(capsys, "fit", str(study), "--bootstrap", "200")
+    ask = ("--law", "parametric", "--bootstrap", "200")
+    printed = answer(capsys, "fit", str(study), *ask)
     Path("mine.json").write_text(json.dumps(printed))
     found = answer(capsys, "prescribe", "mine.json", "--flops", "3e12")
     assert found == answer(capsys, "prescribe", str(study), "--flops", "3e12")

@@ -60,6 +60,20 @@ def isoflop(
     return found | {"se": intervals.se, "ci95": intervals.ci95, "resamples": resamples}
 
 
+def of_sizes_alone(found: dict[str, Any]) -> dict[str, Any]:
+    """An IsoFLOP answer without what needs D, for runs that do not say it."""
+    of_data = ("b", "k_images")
+    for name in ("se", "ci95", "akima"):
+        known = found[name] or {}
+        found[name] = {key: x for key, x in known.items() if key not in of_data} or None
+    for minimum in found["minima"]:
+        minimum["images"] = None
+        if minimum["akima"] is not None:
+            size, _, loss = minimum["akima"]
+            minimum["akima"] = (size, None, loss)
+    return found | dict.fromkeys(of_data)
+
+
 def _is_curve(group: Sequence[RunPoint]) -> bool:
     return len(size_curve(group).n_params) >= MIN_SIZES
 

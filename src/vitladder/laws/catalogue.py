@@ -50,8 +50,8 @@ def applicable(table: Table) -> list[str]:
     data = "images" in table or "tokens" in table
     if "n_params" in table and data:
         found.append(Additive.name)
-        if "flops" in table:
-            found += approaches.NAMES
+    if "n_params" in table and "flops" in table:
+        found += approaches.NAMES if data else ("isoflop",)
     if any(name in table for name in SIZES):
         found += OF_ONE_COLUMN
     return found

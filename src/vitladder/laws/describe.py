@@ -121,14 +121,16 @@ def _isoflop(law: Data, reasons: Mapping[str, str]) -> list[str]:
     ]
     if law["a"] is None:
         return [f"  IsoFLOP: no law: {reasons.get('isoflop', count)}", *edges]
-    akima = law["akima"]
-    other = f" (Akima's curves: {akima['a']:.3f}, {akima['b']:.3f})" if akima else ""
+    akima = law["akima"] or {}
+    shown = ", ".join(f"{akima[name]:.3f}" for name in ("a", "b") if name in akima)
+    other = f" (Akima's curves: {shown})" if shown else ""
     return [f"  IsoFLOP: {_exponents(law)}{other}; {count}", *edges, *_draws(law)]
 
 
 def _exponents(law: Data) -> str:
     ci = law["ci95"] or {}
-    return f"N* ~ C^{_value(law['a'], ci.get('a'))}, D* ~ C^{_value(law['b'], ci.get('b'))}"
+    size = f"N* ~ C^{_value(law['a'], ci.get('a'))}"
+    return size if law["b"] is None else f"{size}, D* ~ C^{_value(law['b'], ci.get('b'))}"
 
 
 def _interior(minima: Sequence[Data]) -> str:

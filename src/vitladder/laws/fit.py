@@ -199,31 +199,37 @@ def _approach(
 ) -> dict[str, Any]:
     """IsoFLOP or the envelope."""
     table = prepared.fitted
-    data = prepared.images or "images"
-    points = _run_points(prepared, data)
     if name == "envelope":
-        return approaches.envelope_law(
-            table.with_column("images", table.column(data)).with_column(
-                "loss", table.column(prepared.target)
-            ),
-            request.bootstrap,
-            request.seed,
-            reasons,
-        )
+        curves = table.with_column("images", table.column(prepared.images or "images"))
+        curves = curves.with_column("loss", table.column(prepared.target))
+        return approaches.envelope_law(curves, request.bootstrap, request.seed, reasons)
+    points = _run_points(prepared)
     found = approaches.isoflop(points, request.bootstrap, request.seed, reasons)
-    found["unit"] = data
     if request.law == name and len(found["minima"]) < 2:
         raise NoLaw("one budget only: N* over C needs at least two budgets of three sizes")
-    return found
+    if prepared.images is None:
+        reasons["isoflop_images"] = "no images (or tokens): --flops-per says how they follow"
+        found = approaches.of_sizes_alone(found)
+    return found | {"unit": prepared.images}
 
 
-def _run_points(prepared: Prepared, data: str) -> list[RunPoint]:
-    """The rows as runs. Raises UserError where N, D, C or the loss is missing or not positive."""
+def _run_points(prepared: Prepared) -> list[RunPoint]:
+    """The rows as runs, with 1 for a D that they do not say.
+
+    Raises UserError where N, C, the loss, or D is missing or not positive.
+    """
     table = prepared.fitted
-    names = ("n_params", data, "flops", prepared.target, "budget")
-    columns = np.array([table.numbers(name) for name in names])
+    known = {name: table.numbers(name) for name in ("n_params", "flops", prepared.target, "budget")}
+    images = table.numbers(prepared.images) if prepared.images else np.ones(len(table))
     return [
-        RunPoint(table.name(row), *(float(value) for value in columns[:, row]))
+        RunPoint(
+            run_key=table.name(row),
+            n_params=float(known["n_params"][row]),
+            images=float(images[row]),
+            flops=float(known["flops"][row]),
+            loss=float(known[prepared.target][row]),
+            budget=float(known["budget"][row]),
+        )
         for row in range(len(table))
     ]
 

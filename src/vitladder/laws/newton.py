@@ -19,7 +19,7 @@ from vitladder.laws.criterion import Matrix, Vector
 MAX_STEPS = 300
 APPROACH_STEPS = 15  # to each objective on the way to the last one
 SMALLEST_DAMPING, LARGEST_DAMPING = 1e-12, 1e10
-MOST_MAJORANT = 1e6  # times the majorant is added to a Hessian that is not positive, at most
+LEAST_MAJORANT, MOST_MAJORANT = 1e-2, 1e6  # of it that a Hessian is given to be positive
 RIDGE = 1e-10  # of the majorant's diagonal, so that it is positive where two parameters are alike
 FLAT = 1e-10  # of the objective: a predicted decrease below it is near rounding
 GONE = -1e4  # a log coefficient of a term that is zero: its exponential is exactly 0
@@ -151,7 +151,7 @@ def _step(local: Local, damping: Vector) -> tuple[Matrix, Vector]:
     hessian, majorant, slope = local.hessian / both, local.majorant / both, local.gradient / scale
     majorant[:, range(scale.shape[1]), range(scale.shape[1])] *= 1 + RIDGE
     solution, positive = solve_positive(hessian + damping[:, None, None] * majorant, slope)
-    more = 1.0
+    more = LEAST_MAJORANT
     while not positive.all() and more < MOST_MAJORANT:
         lost = np.flatnonzero(~positive)
         bowl = hessian[lost] + np.maximum(damping[lost], more)[:, None, None] * majorant[lost]
