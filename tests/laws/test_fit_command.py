@@ -262,9 +262,8 @@ def test_data_that_nearly_grow_with_size_give_no_split(fit: Fit) -> None:
     assert (law["identifiable"], law["a"], law["ci95"]) == (False, None, None)
 
 
-@pytest.mark.parametrize("seed", [1, 3])
-def test_every_law_of_ordinary_runs_is_finite(fit: Fit, seed: int) -> None:
-    rng = np.random.default_rng(seed)
+def test_every_law_of_ordinary_runs_is_finite(fit: Fit) -> None:
+    rng = np.random.default_rng(1)
     rows = []
     for budget in np.geomspace(1e9, 1e12, 7):
         for size in 0.07 * budget**0.52 * np.array([0.3, 0.6, 1, 2, 4]):

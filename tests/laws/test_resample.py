@@ -17,7 +17,7 @@ from vitladder.laws.optimum import Problem, exact_totals, fit_law
 from vitladder.laws.resample import interval, pair_weights, resample, spread
 
 PUBLISHED_SE = {"E": 0.0257, "A": 124.5, "B": 1293, "alpha": 0.0154, "beta": 0.0206}
-STUDIES = 80
+STUDIES = 60
 LAW = {"E": 0.3, "A": 60.0, "alpha": 0.5, "B": 900.0, "beta": 0.55}
 FLOPS = 1e12  # where N*, D* and the loss are asked for
 K = 96.0

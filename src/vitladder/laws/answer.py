@@ -159,7 +159,7 @@ def _held_out(
             return _on_named(prepared, prepared.held_out, optimum)
         compute = table.numbers("flops" if "flops" in table else law.inputs[0])[rows]
         step = largest_step(problem, compute)
-        refitted = usable(fit_law(without(problem, step)))
+        refitted = usable(fit_law(without(problem, step), near=optimum))
         aim = Problem(law, problem.columns[:, step], problem.target[step], problem.asked)
         found = error(refitted, aim, [table.name(int(rows[k])) for k in step])
     except NoLaw as why:

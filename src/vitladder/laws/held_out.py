@@ -120,7 +120,7 @@ def _rolling(entrant: Entrant, compute: Vector, targets: NDArray[np.intp]) -> fl
         aims = np.intersect1d(targets, found[number])
         inside = np.flatnonzero(np.isin(entrant.rows, aims))
         try:
-            fitted = usable(fit_law(at_rows(problem, below)))
+            fitted = usable(fit_law(at_rows(problem, below), near=entrant.optimum))
         except NoLaw:
             return None
         squares += (log_errors(fitted, at_rows(problem, inside)) ** 2).tolist()

@@ -127,8 +127,11 @@ class Optimum:
         return self.condition_number <= ILL_CONDITIONED
 
 
-def fit_law(problem: Problem) -> Optimum:
-    """The law of least criterion. Raises NoLaw where the rows are too few for its parameters."""
+def fit_law(problem: Problem, near: Optimum | None = None) -> Optimum:
+    """The law of least criterion. Raises NoLaw where the rows are too few for its parameters.
+
+    A refit to some of the rows of a fit `near` it starts there too, and from fewer other points.
+    """
     _enough(problem)
     rows = problem.rows()
     theta = rows.model.starts(problem.target)
@@ -136,7 +139,9 @@ def fit_law(problem: Problem) -> Optimum:
     with np.errstate(all="ignore"):
         first = objectives[0](theta, np.arange(len(theta))).value
     order = np.argsort(np.where(np.isfinite(first), first, np.inf), kind="stable")
-    theta = theta[order[: problem.law.refined]]
+    theta = theta[order[: problem.law.refined if near is None else Law.refined]]
+    if near is not None:
+        theta = np.vstack([theta, near.theta])
     theta, _ = descend(objectives, theta, rows.model.floors(problem.target))
     totals = exact_totals(problem, rows, theta)
     best = int(np.argmin(totals))
