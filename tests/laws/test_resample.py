@@ -90,6 +90,11 @@ def test_the_same_seed_gives_the_same_draws() -> None:
     assert not np.array_equal(first, other)
 
 
+def test_spread_and_interval_are_those_of_the_draws() -> None:
+    assert spread(np.array([1.0, 2.0, 3.0])) == pytest.approx(1.0)
+    assert interval(np.arange(1001.0)) == pytest.approx([25, 975])
+
+
 def test_without_draws_there_is_a_reason() -> None:
     draws = resample(fit_law(noisy(5, Criterion())), 0, seed=0)
     assert not draws.enough

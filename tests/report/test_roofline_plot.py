@@ -63,6 +63,7 @@ def boxes(fig: Figure) -> tuple[list[Bbox], Bbox, Bbox]:
 )
 @example("linear", 1, 2, 0.5)
 @example("naive", 1024, 4, 1000.0)
+@example("naive", 32, 2, 0.5625)
 @example("linear", 32, 4, 3000.0)
 def test_no_label_overlaps_another_or_leaves_the_axes(
     attention: str, batch: int, element_size: int, ridge: float

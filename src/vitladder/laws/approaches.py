@@ -91,7 +91,7 @@ def envelope_law(table: Table, drawn: int, seed: int, reasons: dict[str, str]) -
     found = envelope(learning_curves(table))
     size, data = found.laws()
     if size is None or data is None:
-        raise NoLaw("the best size is the smallest or the largest at nearly every compute")
+        raise NoLaw("fewer than two sizes are best between smaller and larger ones: run more sizes")
     draws = _drawn_exponents(found, drawn, seed)
     used = len(draws["a"])
     enough = drawn > 0 and used >= MIN_USED * drawn

@@ -61,7 +61,8 @@ class Envelope:
         """N* and D* over C along the best of the runs (all, or those drawn), where it is inner.
 
         The best of sizes that were not all tried is not the best size: a C counts where smaller and
-        larger ones have logged by then, and where the best run's curve has not ended.
+        larger ones have logged by then, and where the best run's curve has not ended. None where
+        fewer than two sizes are best there.
         """
         best, points = self.best(drawn), np.arange(len(self.flops))
         sizes = np.array([curve.n_params for curve in self.curves])
@@ -74,6 +75,8 @@ class Envelope:
         inner = (smallest < sizes[best]) & (sizes[best] < largest)
         if self.has_curves:
             inner &= self.flops <= ends[best]
+        if len(np.unique(sizes[best][inner])) < 2:
+            return None, None
         flops, images = self.flops[inner], self.images[best, points][inner]
         return fit_power_law(flops, sizes[best][inner]), fit_power_law(flops, images)
 

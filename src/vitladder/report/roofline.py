@@ -22,6 +22,7 @@ SIZE = (7.6, 5.0)
 FONT_SIZE = 9.5
 # A line of labels as a share of the axes' height, which is about 0.8 of the figure's.
 LINE = 1.3 * FONT_SIZE / (0.8 * 72 * SIZE[1])
+SLOPE = 0.26  # of the axes' width that the rising roof has at least: half of it holds its label
 RIGHT = 0.74  # where the rightmost part lies, as a share of the width: its label follows
 HEADROOM = 2.5  # the y axis ends at this multiple of the peak
 
@@ -85,8 +86,9 @@ def _levels(heights: Sequence[float], low: float, high: float) -> list[float]:
 
 
 def _axes(axes: Axes, roof: Roofline, intensities: Sequence[float], low: float) -> None:
-    first = min([*intensities, roof.ridge]) / 2
     last = max([*intensities, roof.ridge])
+    slope = roof.ridge * (roof.ridge / last) ** (SLOPE / (RIGHT - SLOPE))
+    first = min([*(one / 2 for one in intensities), roof.ridge / 2, slope])
     end = first * (last / first) ** (1 / RIGHT)
     label = "arithmetic intensity of the forward, FLOP/byte"
     log_axis(axes, "x", [first * ROOM, end / ROOM], "si", label)
