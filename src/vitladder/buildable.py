@@ -15,6 +15,7 @@ from vitladder.compute.shape import default_heads, shape_of
 from vitladder.config import Config, DataShape, flatten
 from vitladder.data.describe import describe
 from vitladder.errors import UserError
+from vitladder.laws.comparable import flat
 
 WIDTH_STEP = 64
 SMALL_STEP = 4  # of width, where even one layer of width 64 has more parameters than asked
@@ -135,7 +136,7 @@ def _overrides(recorded: Mapping[str, Any]) -> list[str]:
     where = [f"data.path={_written(path)}"] if path else []
     defaults = flatten(compose_config([*groups, *where]))
     changed = []
-    for key, value in _flat(recorded):
+    for key, value in flat(recorded):
         section, _, name = key.partition(".")
         if section not in ("model", *GROUPS) or name == "name" or key in LEFT_OUT:
             continue
@@ -145,16 +146,6 @@ def _overrides(recorded: Mapping[str, Any]) -> list[str]:
     usual = flatten(compose_config([]))
     named = [one for one in groups if usual[f"{one.split('=')[0]}.name"] != one.split("=")[1]]
     return [*named, *where, *changed]
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{key}.")
-        else:
-            found.append((prefix + key, value))
-    return found
 
 
 def _written(value: Any) -> str:

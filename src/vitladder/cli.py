@@ -103,13 +103,8 @@ def _fit(arguments: Sequence[str]) -> int:
 def _prescribe(arguments: Sequence[str]) -> int:
     from vitladder import prescribe
 
-    parser = _parser("prescribe", "what to train with so much compute, by a fit")
-    parser.add_argument("fit", type=Path, help="a study that was fitted, or a fit.json")
-    parser.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="of the model, as in train"
-    )
+    parser = _deciding("prescribe", "what to train with so much compute, by a fit")
     parser.add_argument("--flops", type=float, required=True, help="training FLOPs, such as 1e21")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     given = parser.parse_intermixed_args(arguments)
     found = prescribe.prescribe(prescribe.ask(given.fit, given.settings), given.flops)
     print(prescribe.written(found) if given.json else prescribe.describe_prescription(found))
@@ -119,19 +114,25 @@ def _prescribe(arguments: Sequence[str]) -> int:
 def _suggest(arguments: Sequence[str]) -> int:
     from vitladder import prescribe
 
-    parser = _parser("suggest", "the runs within a budget that narrow N* most per FLOP")
-    parser.add_argument("fit", type=Path, help="a study that was fitted, or a fit.json")
-    parser.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="of the model, as in train"
-    )
+    parser = _deciding("suggest", "the runs within a budget that narrow N* most per FLOP")
     parser.add_argument("--budget", type=float, required=True, help="FLOPs to spend in all")
     parser.add_argument("--target", type=float, help="C of N*, default ten times the largest")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     given = parser.parse_intermixed_args(arguments)
     question = prescribe.ask(given.fit, given.settings)
     found = prescribe.suggest(question, given.budget, given.target)
     print(prescribe.written(found) if given.json else prescribe.describe_suggestion(found))
     return 0
+
+
+def _deciding(command: str, purpose: str) -> argparse.ArgumentParser:
+    """The parser of a command that reads a fit and builds models."""
+    parser = _parser(command, purpose)
+    parser.add_argument("fit", type=Path, help="a study that was fitted, or a fit.json")
+    parser.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="of the model, as in train"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    return parser
 
 
 def _report(arguments: Sequence[str]) -> int:

@@ -81,7 +81,7 @@ def _settings(record: Record) -> dict[str, Any]:
     """The run's settings that must be the same throughout a law, by dotted key."""
     config = {
         key: value
-        for key, value in _flat(record.config)
+        for key, value in flat(record.config)
         if not _varies(key) and (key not in LATER or value != LATER[key])
     }
     if config.get("tune"):
@@ -97,10 +97,11 @@ def _sharing(record: Record) -> dict[str, Any]:
     return {SHARING: heads / kv_heads if heads and kv_heads else 1}
 
 
-def _flat(node: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(node: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a record's config under their dotted names."""
     for key, value in node.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 

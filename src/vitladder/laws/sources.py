@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vitladder.errors import UserError
+from vitladder.laws.comparable import flat
 from vitladder.laws.study import RunPoint, points, read_records, usable
 from vitladder.laws.table import Table, join, read_table
 from vitladder.runs.record import Record
@@ -61,14 +62,4 @@ def _row(folder: Path, record: Record, point: RunPoint) -> dict[str, Any]:
         "folder": str(folder / point.run_key),
     }
     row |= {name: model.get(name) for name in MODEL}
-    return row | dict(_settings(record.config))
-
-
-def _settings(node: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in node.items():
-        if isinstance(value, dict):
-            found += _settings(value, f"{prefix}{key}.")
-        else:
-            found.append((prefix + key, value))
-    return found
+    return row | dict(flat(record.config))

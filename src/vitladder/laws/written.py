@@ -14,7 +14,8 @@ import numpy as np
 from vitladder.config import LoggerConfig
 from vitladder.errors import UserError
 from vitladder.laws.criterion import Matrix, Vector
-from vitladder.laws.fit import SCHEMA, Fit
+from vitladder.laws.fit import SCHEMA
+from vitladder.laws.fit_table import Fit
 from vitladder.laws.frontier import Frontier
 from vitladder.laws.table import Table
 from vitladder.runs.atomic import write_text
