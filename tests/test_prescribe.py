@@ -256,12 +256,11 @@ def test_another_patch_has_an_optimum_of_its_own(
 def test_shared_heads_stay_shared() -> None:
     recorded = {"model": {"width": 512, "depth": 8, "heads": 8, "kv_heads": 2}}
     base = base_of(recorded, ["model=s16", "model.channels=3", "model.classes=1000"])
-    built = nearest(base, 5e7, 1e16)
-    assert (built.config.model.heads or 0) // (built.config.model.kv_heads or 1) in (1, 4)
-    wide = nearest(base, 6e8, 1e17)
-    if (wide.config.model.heads or 0) % 4 == 0:
-        assert wide.config.model.kv_heads == (wide.config.model.heads or 0) // 4
-        assert f"model.kv_heads={wide.config.model.kv_heads}" in wide.overrides
+    models = [nearest(base, n, 1e16).config.model for n in (1e7, 3e7, 6e7, 1e8, 2e8, 4e8)]
+    shared = [one for one in models if (one.heads or 0) % 4 == 0]
+    assert shared
+    assert all(4 * (one.kv_heads or 0) == one.heads for one in shared)
+    assert all(one.kv_heads == one.heads for one in models if one not in shared)
 
 
 def test_greedy_choices_see_those_before_them() -> None:
