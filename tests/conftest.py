@@ -9,7 +9,9 @@ os.environ["TRITON_INTERPRET"] = "1"
 # Tests run side by side: torch's threads of one would wait for those of another.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,22 @@ def chinchilla_csv() -> Path:
 def command() -> str:
     """The installed `vitladder` command."""
     return str(Path(sys.executable).with_name("vitladder"))
+
+
+@pytest.fixture
+def here(capfd: pytest.CaptureFixture[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Answers as the command does, in this process, which has imported what another would have to.
+
+    What speaks of the process (that torch is not imported, that a worker dies) needs `command`.
+    """
+    from vitladder.cli import main
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        code = main(arguments)
+        return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
+
+    return call
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,9 @@ LINES = [
     if line.strip()
 ]
 # Run as they stand are the first run, the plugins and the data; a study of minutes or an hour is
-# planned instead of trained: the same settings, composed, resolved and checked in the same way. A
-# benchmark's own tests run it at a small size; here it is asked for the line's flags.
+# planned instead of trained: the same settings, composed, resolved and checked in the same way. The
+# demo is trained, fitted and reported at a small size in test_study.py. A benchmark's own tests run
+# it at a small size; here it is asked for the line's flags.
 PLANNED = [line for line in LINES if line.startswith(("vitladder train", "vitladder plan"))]
 TABLES = [line for line in LINES if line.startswith("vitladder fit $CHINCHILLA")]
 DECIDING = ("vitladder prescribe", "vitladder suggest")
@@ -43,11 +45,18 @@ ALONE = [
 MEASURING = [line for line in LINES if line.startswith("vitladder bench")]
 MAKE = [line for line in LINES if line.startswith("make")]
 
+Here = Callable[..., subprocess.CompletedProcess[str]]
 
-def run(command: str, line: str, data: str = "") -> subprocess.CompletedProcess[str]:
-    """Run one line of the README, with the path of its data set in place of its variable."""
-    words = shlex.split(re.sub(r"\$(CIFAR10|CHINCHILLA)", data or "no-such-data", line))
-    return subprocess.run([command, *words[1:]], capture_output=True, text=True, timeout=300)
+
+def arguments(line: str, data: str = "") -> list[str]:
+    """What follows `vitladder` in a line, with a data set's path in place of its variable."""
+    _, *words = shlex.split(re.sub(r"\$(CIFAR10|CHINCHILLA)", data or "no-such-data", line))
+    return words
+
+
+def run(command: str, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line that trains, in a process of its own."""
+    return subprocess.run([command, *arguments(line)], capture_output=True, text=True, timeout=300)
 
 
 def test_every_command_of_the_readme_has_a_test_below() -> None:
@@ -60,12 +69,12 @@ def test_every_command_of_the_readme_has_a_test_below() -> None:
 
 @pytest.mark.parametrize("line", PLANNED)
 def test_a_run_or_study_of_the_readme_can_be_planned(
-    command: str, line: str, request: pytest.FixtureRequest
+    here: Here, line: str, request: pytest.FixtureRequest
 ) -> None:
     folder = str(request.getfixturevalue("cifar10")) if "$CIFAR10" in line else ""
     if "mine" in line:
         write_plugin()
-    done = run(command, line.replace("vitladder train", "vitladder plan"), folder)
+    done = here(*arguments(line.replace("vitladder train", "vitladder plan"), folder))
     assert done.returncode == 0, done.stderr
     assert "training FLOPs" in done.stdout
 
@@ -79,45 +88,32 @@ def test_the_first_run_of_the_readme_trains(command: str) -> None:
 
 
 @pytest.mark.parametrize("line", MEASURING)
-def test_a_benchmark_of_the_readme_is_one_that_there_is(command: str, line: str) -> None:
+def test_a_benchmark_of_the_readme_is_one_that_there_is(here: Here, line: str) -> None:
     flags = [word for word in shlex.split(line) if word.startswith("--")]
-    usage = run(command, "vitladder bench --help").stdout
+    usage = here("bench", "--help").stdout
     assert all(flag in usage for flag in flags)
     assert flags or "measure a model's training step" in usage
 
 
 @pytest.mark.parametrize("line", ALONE)
-def test_a_command_that_shows_something_does(command: str, line: str) -> None:
-    done = run(command, line)
+def test_a_command_that_shows_something_does(here: Here, line: str) -> None:
+    done = here(*arguments(line))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
 
-@pytest.mark.slow
-def test_the_demo_is_trained_fitted_and_reported(command: str) -> None:
-    small = ["compute.flops=2e8,4e8,8e8", "ladder.n_params=1e4", "ladder.relative=0.5,1,2,4"]
-    trained = run(command, " ".join(["vitladder train -m +sweep=demo", *small]))
-    assert trained.returncode == 0, trained.stdout + trained.stderr
-    for line in AFTER_A_STUDY:
-        if "outputs/demo" in line:
-            done = run(command, line)
-            assert done.returncode == 0, done.stderr
-
-
-def test_a_fitted_study_decides_as_the_readme_says(command: str) -> None:
+def test_a_fitted_study_decides_as_the_readme_says(here: Here) -> None:
     write_study(Path("outputs/demo"), noise=0.003)
     for line in [*AFTER_A_STUDY, *DECISIONS]:
         if "outputs/demo" in line:
-            done = run(command, line)
+            done = here(*arguments(line))
             assert done.returncode == 0, done.stderr
             assert done.stdout.strip()
 
 
 @pytest.mark.parametrize("line", TABLES)
-def test_a_table_is_fitted_as_the_readme_says(
-    command: str, line: str, chinchilla_csv: Path
-) -> None:
-    done = run(command, line, str(chinchilla_csv))
+def test_a_table_is_fitted_as_the_readme_says(here: Here, line: str, chinchilla_csv: Path) -> None:
+    done = here(*arguments(line, str(chinchilla_csv)))
     assert done.returncode == 0, done.stderr
     assert "8 of 8 starts agree" in done.stdout
     assert "0.00101827" in done.stdout
@@ -129,9 +125,9 @@ def test_a_script_of_the_readme_is_there(line: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_plugin_of_the_readme_trains(command: str) -> None:
+def test_the_plugin_of_the_readme_trains(command: str, here: Here) -> None:
     write_plugin()
-    assert "attention.temperature=1.0" in run(command, "vitladder plugins").stdout
+    assert "attention.temperature=1.0" in here("plugins").stdout
     tiny = "model=micro-8 compute.steps=3 logger=csv attention=mine attention.temperature=2"
     done = run(command, f"vitladder train {tiny}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -139,10 +135,10 @@ def test_the_plugin_of_the_readme_trains(command: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", CHECKS)
-def test_a_kernel_of_the_readme_conforms(command: str, line: str) -> None:
+def test_a_kernel_of_the_readme_conforms(here: Here, line: str) -> None:
     if "mine" in line:
         write_plugin()
-    done = run(command, line[line.index("vitladder") :])
+    done = here(*arguments(line[line.index("vitladder") :]))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every rule holds" in done.stdout
 

@@ -6,11 +6,15 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+Here = Callable[..., subprocess.CompletedProcess[str]]
 STUDY = [
     *["train", "-m", "+sweep=demo", "ladder.n_params=1e4"],
     *["compute.flops=2e8,4e8,8e8", "ladder.relative=0.5,1,2,4"],
@@ -28,7 +32,9 @@ def records(study: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_killed_study_is_finished_by_the_same_command_each_run_once(command: str) -> None:
+def test_a_killed_study_is_finished_by_the_same_command_each_run_once(
+    command: str, here: Here
+) -> None:
     first = subprocess.Popen(
         [command, *STUDY], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -44,26 +50,26 @@ def test_a_killed_study_is_finished_by_the_same_command_each_run_once(command: s
     again = run(command, *STUDY)
     assert again.returncode == 0, again.stdout + again.stderr
     after = records("demo")
-    planned = json.loads(run(command, "plan", *STUDY[1:], "--json").stdout)["runs"]
+    planned = json.loads(here("plan", *STUDY[1:], "--json").stdout)["runs"]
     assert set(after) == {one["run_key"] for one in planned}
     assert {record["status"] for record in after.values()} == {"complete"}
     assert {key: after[key] for key in before} == before
 
-    third = run(command, *STUDY)
+    third = here(*STUDY)
     assert third.returncode == 0
     assert records("demo") == after
 
-    assert_fit_and_page(command, len(after))
+    assert_fit_and_page(here, len(after))
 
 
-def assert_fit_and_page(command: str, runs: int) -> None:
-    fit = run(command, "fit", "outputs/demo", "--json", "--bootstrap", "20")
+def assert_fit_and_page(here: Here, runs: int) -> None:
+    fit = here("fit", "outputs/demo", "--json", "--bootstrap", "20")
     assert fit.returncode == 0, fit.stderr
     found = json.loads(fit.stdout)
     assert found["runs"] == runs
     assert set(found["laws"]) >= {"parametric", "isoflop"}
     assert len(found["laws"]["isoflop"]["minima"]) == 3
-    page = run(command, "report", "outputs/demo")
+    page = here("report", "outputs/demo")
     assert page.returncode == 0, page.stderr
     text = Path(page.stdout.strip()).read_text()
     for key in records("demo"):
@@ -176,9 +182,20 @@ def test_a_run_leaves_its_record_log_config_metrics_and_offline_wandb(command: s
     assert list(offline.glob("*.wandb"))
 
 
+@pytest.fixture
+def part_of_cifar10(cifar10: Path) -> Path:
+    """The first rows of both of its files: all of them are decoded in tests/data."""
+    folder = Path("cifar10")
+    folder.mkdir()
+    for part, rows in (("train", 5_000), ("test", 1_000)):
+        first = next(pq.ParquetFile(cifar10 / f"{part}.parquet").iter_batches(rows))
+        pq.write_table(pa.Table.from_batches([first]), folder / f"{part}.parquet")
+    return folder
+
+
 @pytest.mark.slow
-def test_cifar10_trains_from_its_parquet_files(command: str, cifar10: Path) -> None:
-    settings = ["data=parquet", f"data.path={cifar10}", "model.patch=8", "logger=csv"]
+def test_cifar10_trains_from_its_parquet_files(command: str, part_of_cifar10: Path) -> None:
+    settings = ["data=parquet", f"data.path={part_of_cifar10}", "model.patch=8", "logger=csv"]
     done = run(command, "train", *settings, "compute.steps=40", "evaluations=1")
     assert done.returncode == 0, done.stdout + done.stderr
     [record] = records("default").values()

@@ -92,14 +92,18 @@ class PrecisionConfig:
 
 @dataclass
 class ParallelConfig:
-    """On what the run trains, and how a step is fitted into its memory."""
+    """On how many devices the run trains, what they share, and how a step fits their memory."""
 
     name: str
     device: str
     devices: int
     nodes: int
+    tensor: int | None
     micro_batch: int | None
     remat: str
+    compress: str
+    compress_rank: int
+    compress_from: int
 
 
 @dataclass

@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 
 from vitladder.config import ComputeConfig, Config, ModelConfig, OptimConfig, flatten, hidden_width
 from vitladder.errors import UserError, unknown
+from vitladder.layout import KINDS
+from vitladder.parallel_rules import check_parallel
 
 DEFAULT_FLOPS = 1e10
 # The seed of a step is made of the run's seed and the step, 31 and 32 bits of torch's 64.
@@ -26,10 +28,11 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "model.mlp": ("gelu", "relu", "swiglu"),
     "data.name": ("digits", "parquet", "imagefolder", "hub"),
     "schedule.name": ("cosine", "wsd", "rsqrt"),
-    "precision.name": ("fp32", "bf16"),
-    "parallel.name": ("single",),
+    "precision.name": ("fp32", "tf32", "bf16", "bf16_true", "fp16", "fp64"),
+    "parallel.name": KINDS,
     "parallel.device": ("auto", "cpu", "cuda", "mps"),
-    "parallel.remat": ("none", "block"),
+    "parallel.remat": ("none", "block", "selective"),
+    "parallel.compress": ("none", "fp16", "bf16", "powersgd"),
     "logger.name": ("wandb", "wandb_online", "csv"),
 }
 
@@ -60,6 +63,10 @@ _POSITIVE = [
     "ladder.min_depth",
     "ladder.width_step",
     "parallel.micro_batch",
+    "parallel.devices",
+    "parallel.nodes",
+    "parallel.tensor",
+    "parallel.compress_rank",
     "price",
     "threads",
     "log_every",
@@ -70,6 +77,7 @@ _POSITIVE = [
 _NOT_NEGATIVE = [
     "model.registers",
     "optim.weight_decay",
+    "parallel.compress_from",
     "data.augment.crop",
     "data.augment.randaugment",
     "data.augment.mixup",
@@ -168,14 +176,7 @@ def _check_together(config: Config) -> None:
         )
     if config.ladder.relative is not None and given and config.compute.flops is None:
         raise UserError("ladder.relative sizes the model to a budget; give compute.flops with it")
-    if config.parallel.devices != 1 or config.parallel.nodes != 1:
-        raise UserError("parallel=single trains on one device of one node; leave both at 1")
-    micro_batch, batch_size = config.parallel.micro_batch, config.data.batch_size
-    if micro_batch is not None and micro_batch > batch_size:
-        raise UserError(
-            f"parallel.micro_batch={micro_batch} is more than data.batch_size={batch_size}; it is "
-            f"a part of the batch"
-        )
+    check_parallel(config)
     if config.schedule.warmup + config.schedule.cooldown > 1:
         raise UserError("schedule.warmup and schedule.cooldown together exceed the run (above 1)")
 

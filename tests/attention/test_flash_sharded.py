@@ -1,4 +1,4 @@
-"""flash on DTensors: two processes, batch or heads sharded, agree with one process."""
+"""flash on two processes: batch, heads or a whole model sharded, they agree with one process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ import torch.multiprocessing as mp
 from closed_form import Call, random_call
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.nn.functional import cross_entropy
 from vitladder.plugins.attention.flash import Flash
 
+from vitladder.compose import compose_config
+from vitladder.compute.plan import resolve
+from vitladder.config import DataShape
+from vitladder.train.model import PlacedTransformer, build_model
+
+RANKS, BATCH = 2, 4
+DATA = DataShape(train_images=100, val_images=10, image_size=8, channels=1, classes=10)
+SETTINGS = ["model.width=32", "model.depth=2", "model.heads=2", "model.patch=4", "model.pool=token"]
+SETTINGS += ["attention=flash", "position=relative_bias"]
 CALLS = {
     "no bias": random_call((2, 2, 5, 7, 16), causal=True),
     "a bias for each image and head": random_call((2, 2, 5, 7, 16), bias=(2, 2, 5, 7)),
@@ -36,8 +47,8 @@ def attend(call: Call, *leaves: Tensor) -> tuple[Tensor, ...]:
     return (*outputs, *torch.autograd.grad(outputs, leaves, upstream))
 
 
-def check(call: Call, dim: int) -> None:
-    mesh = init_device_mesh("cpu", (2,))
+def check_call(call: Call, dim: int) -> None:
+    mesh = init_device_mesh("cpu", (RANKS,))
     leaves = [x for x in call[:4] if x is not None]
     whole = attend(call, *leaves)
     sharded = [
@@ -51,16 +62,66 @@ def check(call: Call, dim: int) -> None:
         torch.testing.assert_close(ours.full_tensor(), expected, rtol=1e-6, atol=1e-6)
 
 
+def model_of_the_seed() -> PlacedTransformer:
+    torch.manual_seed(0)
+    model = build_model(resolve(compose_config(SETTINGS), DATA))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def images_and_labels() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(BATCH, 1, 8, 8, generator=generator)
+    return images, torch.randint(10, (BATCH,), generator=generator)
+
+
+def step(model: PlacedTransformer, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Take a step, and return every gradient and every parameter after it."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    cross_entropy(model(images), labels).backward()
+    optimizer.step()
+    gradients = {f"{name}.grad": p.grad for name, p in model.named_parameters()}
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    return {name: value for name, value in (gradients | parameters).items() if value is not None}
+
+
+def shard(model: PlacedTransformer) -> PlacedTransformer:
+    mesh = init_device_mesh("cpu", (RANKS,))
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
+
+
+def check_step(rank: int) -> None:
+    images, labels = images_and_labels()
+    expected = step(model_of_the_seed(), images, labels)
+    own = slice(rank * BATCH // RANKS, (rank + 1) * BATCH // RANKS)
+    sharded = step(shard(model_of_the_seed()), images[own], labels[own])
+    assert set(sharded) == set(expected)
+    assert "relative_bias.grad" in expected
+    for name, value in expected.items():
+        ours = sharded[name]
+        assert isinstance(ours, DTensor), name
+        assert ours.placements == (Shard(0),), name
+        torch.testing.assert_close(ours.full_tensor(), value, rtol=1e-5, atol=1e-6, msg=name)
+        assert bool(value.any()), name
+
+
 def work(rank: int, folder: str) -> None:
-    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=RANKS)
     for dim in (0, 1):
         for call in CALLS.values():
-            check(call, dim)
+            check_call(call, dim)
+    check_step(rank)
     # One that leaves while the other still speaks to it aborts.
     dist.barrier()
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_batch_or_heads_may_be_sharded_over_devices(tmp_path: Path) -> None:
-    mp.spawn(work, (str(tmp_path),), nprocs=2)
+def test_batch_heads_or_a_whole_model_may_be_sharded_over_devices(tmp_path: Path) -> None:
+    """The processes' start is the most of it, so that they check all of it in turn."""
+    mp.spawn(work, (str(tmp_path),), nprocs=RANKS)

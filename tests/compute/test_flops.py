@@ -32,9 +32,10 @@ def resolved(*overrides: str) -> Config:
     return resolve(compose_config(["attention=naive", *overrides]), DIGITS)
 
 
-def assert_counts_equal_torchs(config: Config, batch: int) -> None:
+def assert_counts_equal_torchs(config: Config, batch: int, device: str) -> None:
+    """Large models are counted on meta, which has no memory; small ones are quicker on the CPU."""
     shape = shape_of(config.model)
-    with torch.device("meta"):
+    with torch.device(device):
         model = build_model(config)
         images = torch.empty(
             batch, shape.channels, config.model.image_size, config.model.image_size
@@ -52,10 +53,10 @@ def assert_counts_equal_torchs(config: Config, batch: int) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_counted_exactly(preset: str) -> None:
-    assert_counts_equal_torchs(resolved(f"model={preset}"), batch=2)
+    assert_counts_equal_torchs(resolved(f"model={preset}"), batch=2, device="meta")
 
 
-@settings(max_examples=200, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=120, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     attention=st.sampled_from(["naive", "window", "linear"]),
     heads=st.sampled_from([(1, 1), (2, 1), (3, 3), (4, 2), (4, 1)]),
@@ -98,7 +99,8 @@ def test_every_option_is_counted_exactly(
 ) -> None:
     if attention == "linear" and position in ("alibi2d", "relative_bias"):
         attention = "naive"
-    config = resolved(f"attention={attention}", f"position={position}")
+    config = resolved(f"attention={attention}")
+    config = replace(config, position=resolved(f"position={position}").position)
     model = replace(
         config.model,
         width=heads[0] * head_dim,
@@ -118,7 +120,7 @@ def test_every_option_is_counted_exactly(
         layer_scale=layer_scale,
         registers=registers,
     )
-    assert_counts_equal_torchs(replace(config, model=model), batch=3)
+    assert_counts_equal_torchs(replace(config, model=model), batch=3, device="cpu")
 
 
 def test_the_standard_presets_have_their_known_sizes() -> None:

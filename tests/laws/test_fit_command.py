@@ -270,7 +270,7 @@ def test_every_law_of_ordinary_runs_is_finite(fit: Fit) -> None:
             images = budget / (6 * size)
             loss = loss_of(size, images) * np.exp(0.005 * rng.standard_normal())
             rows.append([f"r{len(rows)}", size, images, budget, loss])
-    laws = fit(write(rows), "--bootstrap", "25")["laws"]
+    laws = fit(write(rows), "--bootstrap", "5")["laws"]
     for law in laws.values():
         if law and "objective" in law:
             assert law["gradient_norm"] < 1
@@ -297,7 +297,7 @@ def test_learning_curves_of_a_table_give_an_envelope(fit: Fit) -> None:
 @pytest.mark.parametrize("loss", ["huber", "lad", "ls"])
 def test_the_size_of_losses_changes_no_exponent(fit: Fit, loss: str) -> None:
     found = []
-    for size in (1e-6, 1.0, 1e6):
+    for size in (1e-6, 1e6):
         rows = [[*row[:4], row[4] * size] for row in isoflop_rows(0.005)]
         ask = ("--law", "parametric", "--residual", "linear", "--delta", str(1e-3 * size))
         answer = fit(write(rows), *ask, "--loss", loss, "--bootstrap", "0")
@@ -305,7 +305,6 @@ def test_the_size_of_losses_changes_no_exponent(fit: Fit, loss: str) -> None:
         assert "converged" not in law["reasons"]
         found.append([law["params"]["alpha"], law["params"]["beta"], law["params"]["E"] / size])
     assert found[0] == pytest.approx(found[1], rel=1e-6)
-    assert found[2] == pytest.approx(found[1], rel=1e-6)
 
 
 @pytest.mark.parametrize(

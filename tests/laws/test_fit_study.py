@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,30 @@ from vitladder.laws.study import points, read_records
 from vitladder.report.page import write_page
 
 
-def test_a_known_law_comes_back_from_a_folder(tmp_path: Path) -> None:
-    fit = fit_study(write_study(tmp_path), bootstrap=0)
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that follows its law exactly; it is only read."""
+    return write_study(tmp_path_factory.mktemp("exact"))
+
+
+@pytest.fixture(scope="module")
+def exact_fit(exact: Path) -> dict[str, Any]:
+    return fit_study(exact, bootstrap=0)
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with noise; it is only read."""
+    return write_study(tmp_path_factory.mktemp("noisy"), noise=0.01)
+
+
+@pytest.fixture(scope="module")
+def noisy_fit(noisy: Path) -> dict[str, Any]:
+    return fit_study(noisy, bootstrap=25, seed=1)
+
+
+def test_a_known_law_comes_back_from_a_folder(exact_fit: dict[str, Any]) -> None:
+    fit = exact_fit
     assert fit["runs"] == 20
     params = fit["laws"]["parametric"]["params"]
     assert {name: params[name] for name in LAW.params()} == pytest.approx(LAW.params(), rel=1e-8)
@@ -33,8 +56,8 @@ def test_a_known_law_comes_back_from_a_folder(tmp_path: Path) -> None:
     assert fit["held_out"]["flops"] == pytest.approx(3e11, rel=0.01)
 
 
-def test_minima_lie_where_the_law_has_its_optimum(tmp_path: Path) -> None:
-    minima = fit_study(write_study(tmp_path), bootstrap=0)["laws"]["isoflop"]["minima"]
+def test_minima_lie_where_the_law_has_its_optimum(exact_fit: dict[str, Any]) -> None:
+    minima = exact_fit["laws"]["isoflop"]["minima"]
     assert [minimum["edge"] for minimum in minima] == [False] * 4
     for minimum, flops in zip(minima, BUDGETS, strict=True):
         best, images = LAW.optimal(np.array([flops]), FLOPS_PER_PARAM_IMAGE)
@@ -43,26 +66,25 @@ def test_minima_lie_where_the_law_has_its_optimum(tmp_path: Path) -> None:
         assert minimum["loss"] == pytest.approx(LAW.loss(best, images)[0], rel=0.01)
 
 
-def test_noise_gives_intervals_and_a_held_out_error(tmp_path: Path) -> None:
-    fit = fit_study(write_study(tmp_path, noise=0.01), bootstrap=20)
-    laws = fit["laws"]
+def test_noise_gives_intervals_and_a_held_out_error(noisy_fit: dict[str, Any]) -> None:
+    laws = noisy_fit["laws"]
     letters = {"E", "A", "B", "alpha", "beta", "a", "b", "coef", "exp"}
     assert set(laws["parametric"]["ci95"]) == set(laws["parametric"]["se"]) == letters
     assert set(laws["isoflop"]["ci95"]) == {"a", "k", "b", "k_images"}
-    assert 0 < fit["held_out"]["log_rmse"] < 0.05
-    assert abs(fit["held_out"]["bias"]) <= fit["held_out"]["log_rmse"]
+    held_out = noisy_fit["held_out"]
+    assert 0 < held_out["log_rmse"] < 0.05
+    assert abs(held_out["bias"]) <= held_out["log_rmse"]
 
 
-def test_the_same_seed_gives_the_same_answer(tmp_path: Path) -> None:
-    folder = write_study(tmp_path, noise=0.01)
-    first, second, other = (fit_study(folder, bootstrap=25, seed=seed) for seed in (1, 1, 2))
-    assert first == second
-    assert first["laws"]["parametric"]["ci95"] != other["laws"]["parametric"]["ci95"]
+def test_the_same_seed_gives_the_same_answer(noisy: Path, noisy_fit: dict[str, Any]) -> None:
+    again, other = (fit_study(noisy, bootstrap=25, seed=seed) for seed in (1, 2))
+    assert again == noisy_fit
+    assert again["laws"]["parametric"]["ci95"] != other["laws"]["parametric"]["ci95"]
 
 
-def test_the_answer_is_strict_json(tmp_path: Path) -> None:
-    fit = fit_study(write_study(tmp_path, noise=0.01), bootstrap=25)
-    assert json.loads(json.dumps(fit, allow_nan=False)) == json.loads(json.dumps(fit))
+def test_the_answer_is_strict_json(noisy_fit: dict[str, Any]) -> None:
+    strict = json.dumps(noisy_fit, allow_nan=False)
+    assert json.loads(strict) == json.loads(json.dumps(noisy_fit))
 
 
 def test_an_interval_says_how_many_draws_hold_the_same_budgets(tmp_path: Path) -> None:
@@ -103,15 +125,16 @@ def test_edges_are_named_and_give_no_power_law(tmp_path: Path) -> None:
     assert "the smallest size is the lowest" in describe_fit(fit)
 
 
-def test_runs_that_did_not_complete_are_counted_and_not_used(tmp_path: Path) -> None:
+def test_runs_that_did_not_complete_are_counted_and_not_used(
+    tmp_path: Path, exact_fit: dict[str, Any]
+) -> None:
     write_study(tmp_path)
-    before = fit_study(tmp_path, bootstrap=0)
     for status in ("failed", "diverged", "interrupted"):
         write_run(tmp_path, status, status=status, loss=0.001)
     write_run(tmp_path, "no-loss", loss=None)
     write_run(tmp_path, "negative", n_params=-1)
     after = fit_study(tmp_path, bootstrap=0)
-    assert after["laws"] == before["laws"]
+    assert after["laws"] == exact_fit["laws"]
     assert after["runs"] == 20
     counts = {"failed": 1, "diverged": 1, "interrupted": 1, "unusable": 2}
     assert after["excluded"] == counts
@@ -134,8 +157,8 @@ def test_without_a_target_the_budget_is_what_was_spent(tmp_path: Path) -> None:
     assert (point.budget, point.flops) == (7e9, 7e9)
 
 
-def test_the_description_states_its_convention(tmp_path: Path) -> None:
-    text = describe_fit(fit_study(write_study(tmp_path, noise=0.01), bootstrap=20))
+def test_the_description_states_its_convention(noisy_fit: dict[str, Any]) -> None:
+    text = describe_fit(noisy_fit)
     assert "C = 3 x forward matmul FLOPs" in text
     assert "held out: log RMSE" in text
     assert "20 complete runs" in text
@@ -231,6 +254,7 @@ def test_a_mixed_study_has_a_page_that_says_why_it_has_no_law(tmp_path: Path) ->
     assert page.count("<td>complete</td>") == 4
 
 
-def test_what_a_page_shows_is_the_law_where_there_is_one(tmp_path: Path) -> None:
-    write_study(tmp_path)
-    assert fit_or_reasons(tmp_path, bootstrap=0) == fit_study(tmp_path, bootstrap=0)
+def test_what_a_page_shows_is_the_law_where_there_is_one(
+    exact: Path, exact_fit: dict[str, Any]
+) -> None:
+    assert fit_or_reasons(exact, bootstrap=0) == exact_fit

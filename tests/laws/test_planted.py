@@ -23,7 +23,7 @@ X = np.geomspace(1e8, 1e12, 24)
 EXACT = 1e-5  # relative
 exponents = st.floats(0.2, 0.8)
 shares = st.floats(0.3, 1.0)
-few = settings(deadline=None, max_examples=12)
+few = settings(deadline=None, max_examples=8)
 
 
 def fit(law: Law, columns: np.ndarray, loss: np.ndarray) -> Optimum:
@@ -88,7 +88,7 @@ def test_m3(c: float, log_gamma: float, size: float) -> None:
     comes_back(M3(), X[None], beta * (1 / X + gamma) ** c, {"beta": beta, "gamma": gamma, "c": c})
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(st.floats(-0.7, -0.3), st.floats(0.3, 1.5), st.floats(0.05, 0.3), st.floats(8.7, 9.8))
 def test_m4(c: float, alpha: float, limit: float, log_middle: float) -> None:
     guess = 0.9
@@ -104,7 +104,7 @@ def test_m4(c: float, alpha: float, limit: float, log_middle: float) -> None:
     comes_back(M4(), X[None], loss, planted)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(
     st.floats(0.05, 0.4), st.floats(0.15, 0.5), st.floats(9.2, 10.8), st.floats(0.2, 0.8), shares
 )
@@ -114,7 +114,7 @@ def test_broken(c0: float, c1: float, log_d1: float, f1: float, size: float) -> 
     comes_back(Broken(), X[None], loss, {"a": a, "b": b, "c0": c0, "c1": c1, "d1": d1, "f1": f1})
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(exponents, exponents, exponents, shares, shares)
 def test_shape(a: float, b: float, c: float, alpha: float, xi: float) -> None:
     width, flops = (

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from vitladder.errors import UserError
-from vitladder.laws.fit import fit_or_reasons, unfitted_study
+from vitladder.laws.fit import fit_or_reasons, fit_sources, unfitted_study
 from vitladder.laws.forms import ParametricLaw
+from vitladder.laws.request import Request
 from vitladder.report.page import write_page
 
 LAW = ParametricLaw(E=0.3, A=60.0, B=900.0, alpha=0.5, beta=0.55)
@@ -82,9 +83,22 @@ def write_study(folder: Path, budgets: int = 4, **changes: Any) -> Path:
     return folder
 
 
-def page_of(folder: Path, bootstrap: int = 10) -> str:
+def page_of(folder: Path, bootstrap: int = 0) -> str:
     fit = fit_or_reasons(folder, bootstrap=bootstrap)
     return write_page(folder, fit, command=COMMAND).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with its page and figures, with intervals; it is only read."""
+    folder = write_study(tmp_path_factory.mktemp("study"))
+    page_of(folder, bootstrap=10)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(study: Path) -> str:
+    return (study / "report.html").read_text(encoding="utf-8")
 
 
 class Structure(HTMLParser):
@@ -122,11 +136,12 @@ class Structure(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_holds_the_answer_figures_tables_and_how_it_was_made(tmp_path: Path) -> None:
-    text = page_of(write_study(tmp_path))
+def test_the_page_holds_the_answer_figures_tables_and_how_it_was_made(
+    study: Path, page: str
+) -> None:
     for name in FIGURES:
-        assert f'id="figure-{name}"' in text
-        assert (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8") in text
+        assert f'id="figure-{name}"' in page
+        assert (study / "figures" / f"{name}.svg").read_text(encoding="utf-8") in page
     for words in (
         "From 20 complete runs at 4 budgets",
         "Fitted without the largest budget",
@@ -146,42 +161,38 @@ def test_the_page_holds_the_answer_figures_tables_and_how_it_was_made(tmp_path: 
         "Median error 11 %",
         "612MB",
     ):
-        assert words in text, words
-    assert text.count('<th scope="row">1.000e+10-') == 5
+        assert words in page, words
+    assert page.count('<th scope="row">1.000e+10-') == 5
 
 
-def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
-    text = page_of(write_study(tmp_path))
-    structure = Structure(text)
+def test_the_page_is_well_formed_and_loads_nothing(page: str) -> None:
+    structure = Structure(page)
     assert structure.open == []
     assert structure.loads == []
     assert structure.tags["script"] == structure.tags["link"] == structure.tags["img"] == 0
-    without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
+    without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert "http:" not in without_namespaces
     assert "https:" not in without_namespaces
-    assert "@import" not in text
-    assert re.findall(r"url\((?!#)", text) == []
+    assert "@import" not in page
+    assert re.findall(r"url\((?!#)", page) == []
 
 
-def test_ids_are_unique_over_all_figures_and_every_reference_has_its_target(tmp_path: Path) -> None:
-    text = page_of(write_study(tmp_path))
-    structure = Structure(text)
+def test_ids_are_unique_over_all_figures_and_every_reference_has_its_target(page: str) -> None:
+    structure = Structure(page)
     assert [name for name, count in Counter(structure.ids).items() if count > 1] == []
     used = {reference[1:] for reference in structure.references}
-    used |= set(re.findall(r"url\(#([^)]+)\)", text))
+    used |= set(re.findall(r"url\(#([^)]+)\)", page))
     assert used <= set(structure.ids)
     assert used
 
 
-def test_every_figure_has_a_label_and_a_caption(tmp_path: Path) -> None:
-    text = page_of(write_study(tmp_path))
-    assert len(re.findall(r'<svg[^>]*role="img" aria-label="[^"]{20,}"', text)) == len(FIGURES)
-    assert text.count("<figcaption>") == len(FIGURES)
+def test_every_figure_has_a_label_and_a_caption(page: str) -> None:
+    assert len(re.findall(r'<svg[^>]*role="img" aria-label="[^"]{20,}"', page)) == len(FIGURES)
+    assert page.count("<figcaption>") == len(FIGURES)
 
 
-def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
-    folder = write_study(tmp_path)
-    assert page_of(folder) == page_of(folder)
+def test_the_same_study_gives_the_same_bytes(tmp_path: Path, page: str) -> None:
+    assert page_of(write_study(tmp_path), bootstrap=10) == page
 
 
 def test_text_from_records_is_escaped(tmp_path: Path) -> None:
@@ -221,10 +232,12 @@ def test_a_minimum_says_how_many_sizes_it_rests_on(tmp_path: Path) -> None:
 
 def test_the_page_says_how_many_draws_hold_the_same_budgets(tmp_path: Path) -> None:
     folder = write_study(tmp_path)
-    resamples = fit_or_reasons(folder, bootstrap=40)["laws"]["isoflop"]["resamples"]
+    fit = fit_or_reasons(folder, bootstrap=20)
+    text = write_page(folder, fit, command=COMMAND).read_text(encoding="utf-8")
+    resamples = fit["laws"]["isoflop"]["resamples"]
     kept = f"{resamples['same_budgets']} of {resamples['used']} draws"
-    assert f"In {kept} the same 4 budgets have an interior minimum" in page_of(folder, bootstrap=40)
-    assert "the same 4 budgets" not in page_of(folder, bootstrap=0)
+    assert f"In {kept} the same 4 budgets have an interior minimum" in text
+    assert "the same 4 budgets" not in page_of(folder)
 
 
 def test_one_run_gives_a_page_that_says_why_there_is_no_law(tmp_path: Path) -> None:
@@ -249,10 +262,16 @@ def test_no_complete_run_gives_a_page_of_errors(tmp_path: Path, give_fit: bool) 
 
 
 def test_a_page_of_120_runs_is_whole(tmp_path: Path) -> None:
-    text = page_of(write_study(tmp_path, budgets=24), bootstrap=0)
+    folder = write_study(tmp_path, budgets=24)
+    fit = unfitted_study(folder)
+    # Of the laws, the one that has something of every budget: all of them take 8 s.
+    one = fit_sources([folder], Request(law="isoflop", bootstrap=0)).data
+    fit["laws"]["isoflop"] = one["laws"]["isoflop"]
+    text = write_page(folder, fit, command=COMMAND).read_text(encoding="utf-8")
     structure = Structure(text)
     assert "From 120 complete runs at 24 budgets" in text
     assert text.count("<td>complete</td>") == 120
+    assert text.count("<td>interior, 5 sizes</td>") == 24
     assert len(structure.ids) == len(set(structure.ids))
     assert len(text) < 2_000_000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -32,6 +33,7 @@ CPU = Roofline(peak=180e9, bandwidth=20e9)
 H100 = Roofline(peak=989e12, bandwidth=3.35e12)
 
 
+@cache
 def parts_of(attention: str, batch: int = 32, element_size: int = 4) -> tuple[Part, ...]:
     overrides = ["model=b16", "model.kv_heads=4", f"attention={attention}", "model.qk_norm=true"]
     config = resolve(compose_config(overrides), IMAGENET)

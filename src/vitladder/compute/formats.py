@@ -10,15 +10,21 @@ class Format:
     """Bytes of a number between products (`activation`), and of a weight and the residual stream.
 
     `dtype` is torch's name of the former. Where the sizes differ, products take a copy of the
-    weights in the narrower format (autocast).
+    weights in the narrower format (autocast). `peak` is the name of the products' peak, as data
+    sheets and `vitladder bench --machine` have it.
     """
 
     dtype: str
     activation: int
     weight: int
+    peak: str
 
 
 FORMATS = {
-    "fp32": Format("float32", activation=4, weight=4),
-    "bf16": Format("bfloat16", activation=2, weight=4),
+    "fp32": Format("float32", activation=4, weight=4, peak="fp32"),
+    "tf32": Format("float32", activation=4, weight=4, peak="tf32"),
+    "bf16": Format("bfloat16", activation=2, weight=4, peak="bf16"),
+    "bf16_true": Format("bfloat16", activation=2, weight=2, peak="bf16"),
+    "fp16": Format("float16", activation=2, weight=4, peak="fp16"),
+    "fp64": Format("float64", activation=8, weight=8, peak="fp64"),
 }
