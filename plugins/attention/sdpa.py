@@ -80,7 +80,7 @@ class Sdpa(AttentionKernel):
         heads = shape.batch * shape.heads
         if not self._is_math(shape):
             rows = -(-shape.queries // 32) * 32 if self.backend == "efficient" else shape.queries
-            return heads * rows * 4
+            return heads * rows * max(4, element_size)
         wide = max(4, element_size)
         rows = shape.queries + shape.keys * (1 if wide == element_size else 2)
         return heads * (shape.queries * shape.keys + rows * shape.head_dim) * wide

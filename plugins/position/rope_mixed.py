@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ class RopeMixed(PositionEncoding):
     reference: int = 0
     relative: ClassVar[bool] = True
     keeps_inputs: ClassVar[bool] = True
+    head_axes: ClassVar[Mapping[str, int]] = {"rope_frequencies": 2}
 
     def supports(self, shape: TokenShape) -> str | None:
         """Refuse heads that do not split into pairs in two directions."""

@@ -148,7 +148,7 @@ class Config:
     outputs: str
     seed: int
     threads: int | None
-    compile: bool
+    compile: bool | str
     keep_memory: bool
     tune: bool
     hardware: str | None

@@ -23,3 +23,7 @@ def unknown(kind: str, name: str, have: Iterable[str]) -> UserError:
     hint = f"; did you mean {' or '.join(repr(other) for other in near)}?" if near else ""
     listed = ", ".join(known) if len(known) <= _MANY else f"{len(known)} names"
     return UserError(f"no {kind} '{name}'{hint} (have: {listed or 'none'})")
+
+
+class RunFailed(Exception):  # noqa: N818  # what became of a run, not a kind of exception
+    """A run that other processes trained has failed; it is recorded, and this says why."""

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from vitladder.compose import (
     check_is_one_run,
+    compose_config,
     compose_jobs,
     fixed_overrides,
     lists_its_runs,
@@ -29,6 +30,7 @@ from vitladder.hand_over import Planned, hand_over
 from vitladder.plan_table import PlannedCost, plan_data, plan_table, shortages, totals
 from vitladder.runs.invocation import clear_stop, invoked
 from vitladder.runs.sweep import invoked_places, print_summary
+from vitladder.together import check_together, rank_together
 from vitladder.train.task import place_of, resolved
 
 
@@ -38,6 +40,8 @@ def launch(arguments: Sequence[str]) -> int:
     Raises UserError before any of them starts where the config, a plugin or the data is wrong.
     """
     multirun, overrides = _split(arguments, "train")
+    if multirun:
+        check_together(compose_config(fixed_overrides(overrides)).parallel, multirun=True)
     listed = not multirun or lists_its_runs(overrides)
     runs = planned(_jobs("train", overrides, multirun) if listed else [fixed_overrides(overrides)])
     waiting = [run for run in runs if run.place.finished() is None]
@@ -54,6 +58,8 @@ def launch(arguments: Sequence[str]) -> int:
                     clear_stop(folder, invocation)
         if not listed:
             places = invoked_places(places[0].outputs, places[0].study, invocation)
+    if rank_together():
+        return int(not each_had_its_turn)
     return print_summary(places) or int(not each_had_its_turn)
 
 
@@ -112,14 +118,19 @@ def _different(jobs: Sequence[Sequence[str]]) -> list[Planned]:
 def _check(runs: Sequence[Planned]) -> None:
     """Raise UserError for what would fail in a run: plugins, devices, budgets, images."""
     from vitladder.train.compiler import check_compiler
+    from vitladder.train.device import DTYPE, pick_device
     from vitladder.train.heap import check_allocator
-    from vitladder.train.model import check_plugins
     from vitladder.train.optimizer import check_optimizer
-    from vitladder.train.parallel import DTYPE, pick_device
+    from vitladder.train.parallel import check_parallel_here
+    from vitladder.train.precision import check_precision
+    from vitladder.train.serving import check_plugins
 
     for run in runs:
         _check_is_here(run)
+        check_together(run.config.parallel, multirun=False)
         device = pick_device(run.config.parallel.device)
+        check_precision(run.config.precision.name, device)
+        check_parallel_here(run.config, device)
         check_plugins(run.config, device.type, DTYPE[run.config.precision.name])
         if run.config.compile:
             check_compiler(device.type)

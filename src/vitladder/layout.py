@@ -27,6 +27,11 @@ class Layout:
         """All devices of the run."""
         return self.data * self.tensor * self.stages
 
+    @property
+    def splits_model(self) -> bool:
+        """Whether a device has only a part of the weights."""
+        return self.sharded or self.tensor > 1 or self.stages > 1
+
     def data_rank(self, rank: int) -> int:
         """Return which share of the batch a rank has."""
         return rank // self.tensor % self.data

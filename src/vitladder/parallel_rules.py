@@ -117,6 +117,11 @@ def _check_options(config: Config) -> None:
             f"parallel.compress={config.parallel.compress} compresses the gradients that "
             f"parallel=ddp sends; parallel={name} has none of them"
         )
+    if config.parallel.compress == "powersgd" and config.parallel.compress_from < 2:
+        raise UserError(
+            f"parallel.compress_from={config.parallel.compress_from} is too early: PowerSGD's "
+            f"error feedback needs 2 steps or more before it"
+        )
     if config.tune and (name != "single" or precision not in ("fp32", "bf16")):
         raise UserError(
             f"tune=true measures one device in fp32 or bf16, not parallel={name} with "

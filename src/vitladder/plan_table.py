@@ -14,6 +14,7 @@ from vitladder.compute.machine import Machine
 from vitladder.compute.plan import Plan
 from vitladder.compute.ways_out import WayOut
 from vitladder.hand_over import Planned
+from vitladder.layout import layout_of
 
 GIB = 2**30
 _MOST_WAYS = 3
@@ -41,8 +42,8 @@ class Totals:
 
 
 def totals(costs: Sequence[PlannedCost]) -> Totals:
-    """Return the sums; energy is each device's board power for all of its time."""
-    hours = [_times(cost.forecast.seconds, 1 / 3600) for cost in costs]
+    """Return the sums; energy is the board power of all devices for all of a run's time."""
+    hours = [_times(cost.forecast.seconds, _devices(cost) / 3600) for cost in costs]
     watts = [cost.machine.watts for cost in costs]
     prices = [cost.run.config.price for cost in costs]
     kilowatt_hours = [
@@ -54,6 +55,10 @@ def totals(costs: Sequence[PlannedCost]) -> Totals:
         energy_kwh=_sum(kilowatt_hours),
         money=_sum([_times(hour, price) for hour, price in zip(hours, prices, strict=True)]),
     )
+
+
+def _devices(cost: PlannedCost) -> int:
+    return layout_of(cost.run.config.parallel).devices
 
 
 def _times(left: float | None, right: float | None) -> float | None:
@@ -164,7 +169,11 @@ def _totals(total: Totals) -> str:
 
 
 def _notes(costs: Sequence[PlannedCost]) -> str:
-    notes = ["memory is of tensors on the device, sent is bytes from it in a step"]
+    several = any(_devices(cost) > 1 for cost in costs)
+    notes = [
+        f"memory is of tensors on the {'fullest ' if several else ''}device, sent is bytes from "
+        f"{'the busiest' if several else 'it'} in a step"
+    ]
     known = [cost.forecast for cost in costs if cost.forecast.seconds is not None]
     if any(not foreseen.assumed for foreseen in known):
         notes.append("time is from the steps that `vitladder bench --machine` measured")

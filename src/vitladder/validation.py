@@ -115,6 +115,8 @@ def validate(config: Config) -> Config:
     for key in _FRACTIONS.split():
         if not 0 <= flat[key] <= 1:
             raise UserError(f"{key}={flat[key]:g} is impossible; it is a fraction from 0 to 1")
+    if config.compile not in (False, True, "max-autotune"):
+        raise UserError(f"compile={config.compile} is unknown; it is true, false or max-autotune")
     _check_shape(config.model)
     _check_betas(config.optim)
     _check_names(config)

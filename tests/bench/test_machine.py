@@ -21,6 +21,7 @@ def test_a_measured_peak_is_kept_and_found_again() -> None:
     keep(profile)
     assert read_profile() == profile
     assert profile.peaks["fp32"][1] > 0
+    assert profile.peaks.keys() == {"fp32", "bf16"}
     assert measured_peak(profile.machine, "fp32", 1) == profile.peaks["fp32"][1]
     assert profile.bandwidth.keys() == profile.peaks["fp32"].keys()
     assert measured_bandwidth(profile.machine, 1) == profile.bandwidth[1] > 0

@@ -104,6 +104,8 @@ def test_sharding_fully_sends_half_as_much_again_as_data_parallelism(
 def test_tensor_parallelism_reduces_the_tokens_four_times_a_block() -> None:
     tokens = 32 * 197 * 192 * 2
     assert tensor_parallel_bytes(vit_tiny(), 32, 4, 2) == 12 * 4 * 2 * tokens * 3 / 4
+    wide_gradients = tensor_parallel_bytes(vit_tiny(), 32, 4, 2, gradient_size=4)
+    assert wide_gradients == 12 * (2 + 2 * 2) * 2 * tokens * 3 / 4
 
 
 def test_a_pipeline_sends_the_tokens_over_every_boundary_and_their_gradients_back() -> None:

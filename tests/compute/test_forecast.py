@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from vitladder.bench.machine import keep
 from vitladder.compose import compose_config
 from vitladder.compute import machine
 from vitladder.compute.duration import ASSUMED, Ideal, StepCosts
-from vitladder.compute.forecast import Forecast, forecast
+from vitladder.compute.forecast import Forecast, forecast, step_parts
+from vitladder.compute.formats import FORMATS
 from vitladder.compute.machine import Machine, machine_of
 from vitladder.compute.plan import plan, resolve
 from vitladder.compute.profile import MachineProfile, this_machine
@@ -104,7 +106,7 @@ def test_recomputed_blocks_take_longer_and_less_memory() -> None:
 def test_smaller_micro_batches_need_less_and_take_longer(micro_batch: int) -> None:
     whole = foreseen(*LARGE, "hardware=h100")
     pieces = foreseen(*LARGE, "hardware=h100", f"parallel.micro_batch={micro_batch}")
-    assert pieces.micro_batch == micro_batch
+    assert pieces.micro_batch == ceil(512 / ceil(512 / micro_batch))
     assert (pieces.seconds or 0) >= (whole.seconds or 0) * 0.999
     # Gradients of earlier pieces are there during a later forward.
     assert (pieces.peak_memory_bytes or 0) <= (whole.peak_memory_bytes or 0) + 4 * 86e6
@@ -122,6 +124,91 @@ def test_a_listed_machine_is_planned_for_without_being_here() -> None:
 def test_a_device_without_a_precision_has_no_time_in_it() -> None:
     assert foreseen(*LARGE, "hardware=t4").seconds is not None
     assert foreseen(*LARGE, "hardware=t4", "precision=bf16").seconds is None
+
+
+def test_each_precision_has_the_peak_of_its_own_products() -> None:
+    h100 = machine_of(resolved("hardware=h100"))
+    roofs = {
+        name: {size: roof.peak / 1e12 for size, roof in h100.roofs(name).items()}
+        for name in FORMATS
+    }
+    assert roofs == {
+        "fp32": {4: 67.0},
+        "tf32": {4: 494.5},
+        "bf16": {4: 67.0, 2: 989.0},
+        "bf16_true": {4: 67.0, 2: 989.0},
+        "fp16": {4: 67.0, 2: 989.0},
+        "fp64": {4: 67.0},
+    }
+    no_bandwidth = replace(h100, bandwidth=None)
+    assert no_bandwidth.roofs("bf16") == {}
+
+
+def test_wider_formats_take_longer_and_an_unlisted_peak_is_said_by_name() -> None:
+    there = {name: foreseen(*LARGE, "hardware=h100", f"precision={name}") for name in FORMATS}
+    times = [there[name].seconds or 0 for name in ("bf16_true", "bf16", "tf32", "fp32")]
+    assert times == sorted(times)
+    assert there["fp16"].seconds == there["bf16"].seconds
+    assert (there["fp64"].seconds, there["fp64"].mfu) == (None, None)
+    assert there["fp64"].why_no_time == "h100 has no known peak in fp64"
+    config = resolved(*LARGE, "hardware=h100", "precision=bf16_true")
+    rate = 512 * plan(config, DATA).flops_per_image / (there["bf16_true"].step_seconds or 0)
+    assert there["bf16_true"].mfu == pytest.approx(rate / 989e12)
+
+
+def test_no_weight_is_cast_where_all_is_in_one_format() -> None:
+    for name, size in (("fp32", 4), ("bf16", 4), ("bf16_true", 2), ("fp64", 8)):
+        config = resolved("compute.steps=1", f"precision={name}")
+        parts = {part.name: part for part in step_parts(config, batch=1)}
+        assert ("weight casts" in parts) == (name == "bf16")
+        numbers = plan(config, DATA).n_params
+        assert parts["optimizer update"].backward.bytes_moved == 7 * size * numbers
+
+
+def test_half_of_the_bytes_are_left_where_everything_is_in_bf16() -> None:
+    config = ("model=b16", "model.image_size=224", "data.batch_size=1", "data.val_batch_size=1")
+    sizes = [
+        foreseen(*config, "compute.steps=1", "hardware=h100", f"precision={name}").peak_memory_bytes
+        for name in ("bf16_true", "fp32", "fp64")
+    ]
+    assert sizes[1] == pytest.approx(2 * (sizes[0] or 0), rel=0.05)
+    assert sizes[2] == pytest.approx(2 * (sizes[1] or 0), rel=0.05)
+
+
+def test_what_is_not_measured_on_a_cpu_has_no_time() -> None:
+    measured_here()
+    here = foreseen("threads=1", "compute.steps=10", "precision=fp16")
+    assert here.seconds is None
+    assert "fp32 and bf16, not in fp16" in (here.why_no_time or "")
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp", "tp", "fsdp_tp", "pipeline"])
+def test_several_devices_send_and_have_no_time(name: str) -> None:
+    given = (*LARGE, "hardware=h100", f"parallel={name}", "parallel.devices=4")
+    there = foreseen(*given)
+    assert there.why_no_time == "the links between devices are not known"
+    assert (there.seconds, there.step_seconds, there.mfu) == (None, None, None)
+    assert there.communication_bytes > 10**8
+    alone = foreseen(*LARGE, "hardware=h100")
+    assert (there.peak_memory_bytes or 0) < 0.6 * (alone.peak_memory_bytes or 0)
+
+
+def test_a_device_s_micro_batch_is_of_its_share() -> None:
+    four = ("hardware=h100", "parallel.devices=4")
+    assert foreseen(*LARGE, *four, "parallel=ddp").micro_batch == 128
+    assert foreseen(*LARGE, *four, "parallel=ddp", "parallel.micro_batch=50").micro_batch == 43
+    assert foreseen(*LARGE, *four, "parallel=tp").micro_batch == 512
+    assert foreseen(*LARGE, *four, "parallel=pipeline").micro_batch == 32
+
+
+def test_recomputing_all_but_products_lies_between_the_others() -> None:
+    none, selective, block = (
+        foreseen(*LARGE, "hardware=h100", f"parallel.remat={remat}")
+        for remat in ("none", "selective", "block")
+    )
+    assert (none.seconds or 0) < (selective.seconds or 0) < (block.seconds or 0)
+    sizes = [each.peak_memory_bytes or 0 for each in (none, selective, block)]
+    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_a_container_s_limit_is_the_memory_that_there_is(
@@ -156,6 +243,7 @@ def test_what_does_not_fit_is_said_with_changes_that_do() -> None:
         assert way.forecast.fits
     times = [way.forecast.seconds or 0 for way in ways]
     assert times == sorted(times)
+    assert any("parallel.remat=selective" in way.overrides for way in ways)
 
 
 def way_changes(way: WayOut) -> bool:
@@ -178,6 +266,16 @@ def test_each_way_has_the_largest_micro_batch_that_fits() -> None:
 
 def test_a_model_too_large_for_any_change_has_no_way_out() -> None:
     assert found(*LARGE, "hardware=t4", "model=g14", "model.width=8192", "model.heads=64") == []
+
+
+def test_ways_out_of_several_devices_are_runs_that_may_be() -> None:
+    given = (*LARGE, "hardware=l4", "parallel=pipeline", "parallel.devices=2")
+    asked = (*given, "data.batch_size=4098", "parallel.micro_batch=683")
+    assert not foreseen(*asked).fits
+    ways = found(*asked)
+    assert ways
+    for way in ways:
+        assert foreseen(*asked, *way.overrides) == way.forecast
 
 
 def test_a_window_is_another_model_and_no_way_out() -> None:

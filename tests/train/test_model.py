@@ -15,7 +15,8 @@ from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.extend import registry
 from vitladder.extend.attention import AttentionSpec
-from vitladder.train.model import build_model, check_plugins
+from vitladder.train.model import build_model
+from vitladder.train.serving import check_plugins
 
 DATA = DataShape(train_images=1000, val_images=100, image_size=16, channels=3, classes=10)
 SETTINGS = ["model.width=48", "model.depth=3", "model.heads=3", "model.patch=4"]

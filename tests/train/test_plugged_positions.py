@@ -15,8 +15,9 @@ from vitladder.compose import compose_config
 from vitladder.compute.plan import resolve
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
-from vitladder.train.model import PlacedTransformer, build_model, check_plugins
+from vitladder.train.model import PlacedTransformer, build_model
 from vitladder.train.optimizer import build_optimizer
+from vitladder.train.serving import check_plugins
 
 DATA = DataShape(train_images=1000, val_images=100, image_size=16, channels=3, classes=10)
 SETTINGS = ["model.width=48", "model.depth=2", "model.heads=3", "model.patch=4", "model.pool=token"]

@@ -10,9 +10,11 @@ from torch.nn.functional import one_hot
 from vitladder.compose import compose_config
 from vitladder.compute.plan import resolve
 from vitladder.config import Config, DataShape
+from vitladder.layout import pieces
 from vitladder.train.model import build_model
 from vitladder.train.module import Classifier
 from vitladder.train.step import accumulate_gradient
+from vitladder.train.world import World
 
 IMAGES = 13
 DATA = DataShape(train_images=100, val_images=10, image_size=16, channels=3, classes=10)
@@ -29,11 +31,20 @@ def batch(*, soft: bool = False) -> tuple[Tensor, Tensor]:
     return images, 0.9 * one_hot(labels, 10).float() + 0.01 if soft else labels
 
 
+def built(config: Config) -> Classifier:
+    """The module as it is when a fit begins."""
+    module = Classifier(config, 1, World())
+    module.configure_model()
+    return module
+
+
 def step(config: Config, *, soft: bool = False) -> tuple[Tensor, list[Tensor]]:
     """The loss and gradients of one step, drawn and initialised from fixed seeds."""
-    model = Classifier(config, steps=1).train().model
+    model = built(config).train().model
     torch.manual_seed(2)
-    loss = accumulate_gradient(model, *batch(soft=soft), config.parallel.micro_batch)
+    images, labels = batch(soft=soft)
+    kept = model.draw_kept(len(images))
+    loss = accumulate_gradient(model, images, labels, kept, pieces=pieces(config))
     return loss, [p.grad for p in model.parameters() if p.grad is not None]
 
 
@@ -59,7 +70,7 @@ def test_recomputed_blocks_give_the_same_bits_with_drop_path() -> None:
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 @pytest.mark.parametrize(
     ("kernel", "overrides"),
-    [("sdpa", []), ("naive", ["parallel.remat=block"]), ("naive", ["parallel.micro_batch=7"])],
+    [("sdpa", []), ("naive", ["parallel.remat=block", "parallel.micro_batch=7"])],
 )
 def test_a_compiled_model_gives_the_gradient_within_rounding(
     kernel: str, overrides: list[str]
@@ -72,7 +83,7 @@ def test_a_compiled_model_gives_the_gradient_within_rounding(
 
 
 def test_compiling_changes_no_name_in_the_state_dict() -> None:
-    plain, compiled = Classifier(config(), steps=1), Classifier(config("compile=true"), steps=1)
+    plain, compiled = built(config()), built(config("compile=true"))
     assert list(plain.state_dict()) == list(compiled.state_dict())
 
 

@@ -9,7 +9,8 @@ import torch
 
 from vitladder.compose import compose_config
 from vitladder.runs.invocation import current
-from vitladder.train.loop import Job, train
+from vitladder.train.job import Job
+from vitladder.train.loop import train
 from vitladder.train.task import place_of, resolved
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vitladder.compute.formats import FORMATS, MEASURED
 from vitladder.extend import registry
 from vitladder.extend.attention import AttentionKernel, AttentionSpec
 from vitladder.train.allocation import peak_bytes
-from vitladder.train.parallel import DTYPE
 
 TOKENS = (65, 197, 1025, 4097)
 ROUNDS = 3
@@ -53,7 +53,7 @@ def measure_attention(
     tokens: Sequence[int] = TOKENS,
     rounds: int = ROUNDS,
 ) -> list[Point]:
-    """Measure forward and backward of one image, all kernels and precisions in turn in a round.
+    """Measure forward and backward of one image, all kernels in fp32 and bf16 in turn in a round.
 
     q, k and v are [1, heads, tokens, head_dim]; a kernel that cannot run here has no points.
     """
@@ -63,7 +63,7 @@ def measure_attention(
         calls = {
             (name, precision): _call(kernel, precision, (1, heads, seq, head_dim), device)
             for name in names
-            for precision in DTYPE
+            for precision in MEASURED
             if (kernel := _serving(name, precision, device, head_dim)) is not None
         }
         memory = {key: peak_bytes(call, held, device) for key, (call, held) in calls.items()}
@@ -104,7 +104,7 @@ class _Call:
 def _call(
     kernel: AttentionKernel, precision: str, size: tuple[int, ...], device: torch.device
 ) -> tuple[_Call, Sequence[Tensor]]:
-    dtype = getattr(torch, DTYPE[precision])
+    dtype = getattr(torch, FORMATS[precision].dtype)
     held = [torch.randn(size, device=device, dtype=dtype) for _ in range(4)]
     for tensor in held[:3]:
         tensor.requires_grad_()
@@ -117,7 +117,7 @@ def _serving(
     name: str, precision: str, device: torch.device, head_dim: int
 ) -> AttentionKernel | None:
     kernel = registry.load("attention", name)
-    spec = AttentionSpec(device=device.type, dtype=DTYPE[precision], head_dim=head_dim)
+    spec = AttentionSpec(device=device.type, dtype=FORMATS[precision].dtype, head_dim=head_dim)
     return kernel if kernel.supports(spec) is None else None
 
 

@@ -16,11 +16,11 @@ from vitladder.compute.profile import this_machine
 from vitladder.config import ComputeConfig, Config, DataShape
 from vitladder.train import candidates
 from vitladder.train.candidates import Choice, Here, Step
-from vitladder.train.model import check_plugins
+from vitladder.train.device import DTYPE, device_name, peak_flops, pick_device
 from vitladder.train.optimizer import check_optimizer
-from vitladder.train.parallel import DTYPE, device_name, peak_flops, pick_device
 from vitladder.train.race import Measured, Race
 from vitladder.train.search import Climb, Rung, Stage, climb
+from vitladder.train.serving import check_plugins
 
 KERNELS = ("naive", "sdpa", "flash")
 STAGES = (

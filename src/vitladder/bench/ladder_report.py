@@ -28,7 +28,7 @@ from vitladder.report.roofline import roofline_plot
 from vitladder.report.style import RC
 from vitladder.report.svg import to_svg
 from vitladder.runs.atomic import write_text
-from vitladder.train.parallel import pick_device
+from vitladder.train.device import pick_device
 
 Figures = dict[str, tuple[str, Callable[[], Figure]]]
 
@@ -94,11 +94,12 @@ def figures(ladder: Ladder, points: Sequence[Point]) -> Figures:
 
 def roofline_figure(config: Config) -> Figures:
     """Return the roofline with the model's parts; nothing for a machine whose roof is unknown."""
-    roof = machine_of(config).roofs().get(FORMATS[config.precision.name].activation)
+    precision = config.precision.name
+    roof = machine_of(config).roofs(precision).get(FORMATS[precision].activation)
     if roof is None:
         return {}
     parts = step_parts(config, config.data.batch_size)
-    title = f"{config.model.width}x{config.model.depth}, {config.precision.name}"
+    title = f"{config.model.width}x{config.model.depth}, {precision}"
     draw = partial(roofline_plot, roof, parts, title)
     return {"roofline": ("Every part of a step under the machine's roofline", draw)}
 

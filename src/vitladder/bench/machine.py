@@ -11,13 +11,13 @@ from dataclasses import asdict, replace
 import torch
 
 from vitladder.bench.steps import SHAPES, measure_costs
-from vitladder.compute.formats import FORMATS
+from vitladder.compute.formats import FORMATS, MEASURED
 from vitladder.compute.profile import MachineProfile, profile_file, this_machine
-from vitladder.compute.roofline import Roofline
+from vitladder.compute.roofline import Roofline, roofs_of
 from vitladder.runs.atomic import write_text
 
 _SIZE = 2048
-_DTYPES = {name: getattr(torch, form.dtype) for name, form in FORMATS.items()}
+_DTYPES = {name: getattr(torch, FORMATS[name].dtype) for name in MEASURED}
 # Three arrays of 256 MiB: STREAM asks for at least 4 times the caches, and these hold 32 MiB or so.
 _ARRAY_BYTES = 2**28
 
@@ -42,7 +42,7 @@ def with_costs(profile: MachineProfile, shapes: Sequence[str] = SHAPES) -> Machi
     """Return the profile with the costs of training steps, for the same threads and precisions."""
     costs = {
         precision: {
-            threads: measure_costs(precision, threads, _roofs(profile, threads), shapes)
+            threads: measure_costs(precision, threads, _roofs(profile, precision, threads), shapes)
             for threads in profile.bandwidth
         }
         for precision in profile.peaks
@@ -50,11 +50,9 @@ def with_costs(profile: MachineProfile, shapes: Sequence[str] = SHAPES) -> Machi
     return replace(profile, costs=costs)
 
 
-def _roofs(profile: MachineProfile, threads: int) -> dict[int, Roofline]:
-    return {
-        FORMATS[precision].activation: Roofline(peaks[threads], profile.bandwidth[threads])
-        for precision, peaks in profile.peaks.items()
-    }
+def _roofs(profile: MachineProfile, precision: str, threads: int) -> dict[int, Roofline]:
+    peaks = {name: by_threads[threads] for name, by_threads in profile.peaks.items()}
+    return roofs_of(precision, peaks, profile.bandwidth[threads])
 
 
 def keep(profile: MachineProfile) -> None:

@@ -85,7 +85,8 @@ def fit_costs(runs: Sequence[Measured], roofs: dict[int, Roofline]) -> StepCosts
 def _run(shape: str, precision: str, threads: int, outputs: Path) -> Measured:
     from vitladder.compose import compose_config
     from vitladder.runs.invocation import current
-    from vitladder.train.loop import Job, train
+    from vitladder.train.job import Job
+    from vitladder.train.loop import train
     from vitladder.train.task import place_of, resolved
 
     settings = [*shape.split(), f"precision={precision}", f"threads={threads}"]

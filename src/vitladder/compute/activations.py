@@ -55,12 +55,17 @@ class Activations:
 
 @dataclass(frozen=True)
 class Layer:
-    """What decides the memory of a block: sizes, kernel, encoding, and the number format."""
+    """What decides the memory of a block: sizes, kernel, encoding, and the number format.
+
+    `tensor` devices have equal parts of its heads and hidden units; the rest of a block is whole
+    on each of them.
+    """
 
     shape: Shape
     kernel: AttentionKernel
     encoding: PositionEncoding
     format: Format
+    tensor: int = 1
 
     @property
     def mixed(self) -> bool:
@@ -85,7 +90,9 @@ class Layer:
     def call(self, batch: int) -> AttentionShape:
         """Return the sizes of one layer's attention call."""
         bias, learns = self.encoding.biases, self.encoding.learns
-        return replace(attention_shape(self.shape, batch), bias=bias, bias_grad=bias and learns)
+        call = attention_shape(self.shape, batch)
+        own = call.heads // self.tensor
+        return replace(call, heads=own, bias=bias, bias_grad=bias and learns)
 
 
 def activations(layer: Layer, batch: int) -> Activations:
@@ -98,7 +105,7 @@ def activations(layer: Layer, batch: int) -> Activations:
         depth=shape.depth,
         bias=_bias(layer),
         ends=_ends(layer, batch),
-        weight_copies=copies * parameters(shape, position=0).matmul,
+        weight_copies=copies * parameters(shape, position=0, tensor=layer.tensor).matmul,
     )
 
 
@@ -107,23 +114,30 @@ def block_activations(layer: Layer, batch: int) -> BlockActivations:
     shape, element = layer.shape, layer.format.activation
     tokens = batch * shape.tokens.seq
     row = tokens * shape.width
+    hidden = _hidden_kept(shape) * tokens * shape.hidden // layer.tensor
     return BlockActivations(
         norms=2 * _norm(shape, tokens, shape.width, layer.format.weight),
         qkv=row * element + _packed(layer, tokens) + _head_norms(layer, tokens),
         attention=_attention(layer, batch),
-        projection=row * element,
-        mlp=(_inputs_kept(layer) * row + _hidden_kept(shape) * tokens * shape.hidden) * element,
+        projection=row // layer.tensor * element,
+        mlp=(_inputs_kept(layer) * row + hidden) * element,
         layer_scale=2 * row * element if shape.layer_scale else 0,
     )
 
 
 def _norm(shape: Shape, rows: int, width: int, element: int) -> int:
-    """Input and statistics in float32; torch's composite RMS norm keeps its normalised input too.
+    """Input and statistics of norms of the stream, whose numbers have `element` bytes.
 
-    A layer norm has two statistics a row, mean and deviation; an RMS norm has one.
+    A layer norm has two statistics a row, mean and deviation; an RMS norm has one, and torch's
+    composite one keeps its normalised input too. (On a GPU statistics are float32 or wider.)
     """
     inputs = 1 if shape.norm_vectors == 2 else 2
-    return inputs * rows * width * element + shape.norm_vectors * rows * 4
+    return (inputs * width + shape.norm_vectors) * rows * _of_norm(shape, element)
+
+
+def _of_norm(shape: Shape, weight: int) -> int:
+    """Bytes of a number in a norm with such weights: an RMS norm computes in float32 or wider."""
+    return weight if shape.norm_vectors == 2 else max(4, weight)
 
 
 def _head_norms(layer: Layer, tokens: int) -> int:
@@ -131,23 +145,22 @@ def _head_norms(layer: Layer, tokens: int) -> int:
     shape = layer.shape
     if not shape.qk_norm:
         return 0
-    rows = tokens * (shape.heads + shape.kv_heads)
-    statistics = shape.norm_vectors * rows * 4
-    # With weights wider than the queries, torch's RMS norm keeps its input widened.
-    wide = 2 if layer.mixed else 1
-    normalised = wide * rows * shape.head_dim if shape.norm_vectors == 1 else 0
-    return statistics + normalised * layer.format.weight
+    rows = tokens * (shape.heads + shape.kv_heads) // layer.tensor
+    # torch's RMS norm keeps 16-bit queries and keys widened, beside what it made of them.
+    copies = (2 if layer.format.activation < 4 else 1) if shape.norm_vectors == 1 else 0
+    kept = shape.norm_vectors + copies * shape.head_dim
+    return kept * rows * _of_norm(shape, layer.format.weight)
 
 
 def _packed(layer: Layer, tokens: int) -> int:
-    """The queries, keys and values in one storage, kept if any view of it is."""
+    """Return the bytes of queries, keys and values in one storage, kept if any view of it is."""
     shape = layer.shape
     read = layer.kernel.kept_inputs(layer.call(1), layer.format.activation) == 3
     views = not layer.changes or not layer.shares
-    normed = shape.qk_norm and not (shape.norm_vectors == 1 and layer.mixed)
+    normed = shape.qk_norm and not (shape.norm_vectors == 1 and layer.format.activation < 4)
     if not (normed or (layer.turns_inputs and not shape.qk_norm) or (read and views)):
         return 0
-    return tokens * shape.qkv_width * layer.format.activation
+    return tokens * shape.qkv_width // layer.tensor * layer.format.activation
 
 
 def _attention(layer: Layer, batch: int) -> int:
@@ -164,8 +177,9 @@ def _attention(layer: Layer, batch: int) -> int:
     if layer.turns_inputs:
         rows += shape.qk_norm + (shape.qk_norm or layer.shares)
     own = layer.kernel.saved_bytes(call, element)
-    own += layer.encoding.saved_bytes(shape.tokens, batch, element)
-    return rows * batch * shape.tokens.seq * shape.width * element + own
+    tokens = replace(shape.tokens, heads=call.heads)
+    own += layer.encoding.saved_bytes(tokens, batch, element)
+    return rows * batch * shape.tokens.seq * shape.width // layer.tensor * element + own
 
 
 def _inputs_kept(layer: Layer) -> int:
@@ -195,5 +209,6 @@ def _ends(layer: Layer, batch: int) -> int:
     shape, numbers = layer.shape, layer.format
     rows = batch * shape.tokens.seq if shape.pool == "token" else batch
     head = (batch if layer.mixed else rows) * shape.width
-    logits = batch * shape.classes * 4 + batch * 8 + 4
+    wide = max(4, numbers.activation)
+    logits = batch * shape.classes * wide + batch * 8 + wide
     return _norm(shape, rows, shape.width, numbers.weight) + head * numbers.activation + logits

@@ -80,13 +80,17 @@ def fully_sharded_bytes(
     return gathered + reduce_scatter_bytes(n_params * gradient_size, world)
 
 
-def tensor_parallel_bytes(shape: Shape, batch: int, world: int, element_size: int) -> float:
+def tensor_parallel_bytes(
+    shape: Shape, batch: int, world: int, element_size: int, gradient_size: int | None = None
+) -> float:
     """Return what tensor parallelism sends in a step (Shoeybi et al. 2019, figure 4).
 
     Two all-reduces of the tokens [batch, seq, width] a block and direction: one for attention,
-    one for the perceptron. Patch embedding and head are computed by every device.
+    one for the perceptron. Their gradients may have another size. Patch embedding and head are
+    computed by every device.
     """
-    return 4 * shape.depth * all_reduce_bytes(_tokens(shape, batch) * element_size, world)
+    both = element_size + (element_size if gradient_size is None else gradient_size)
+    return 2 * shape.depth * all_reduce_bytes(_tokens(shape, batch) * both, world)
 
 
 def pipeline_bytes(shape: Shape, batch: int, world: int, element_size: int) -> float:

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from vitladder.compute.activations import Layer
-from vitladder.compute.communication import data_parallel_bytes
 from vitladder.compute.duration import Ideal, forward_ideal, training_ideal, update_ideal
-from vitladder.compute.formats import FORMATS
+from vitladder.compute.exchange import sent_in_a_step
+from vitladder.compute.formats import FORMATS, MEASURED, peak_names
 from vitladder.compute.machine import Machine
-from vitladder.compute.memory import Batches, peak
+from vitladder.compute.memory import Batches, Sharing, peak
 from vitladder.compute.parameters import parameters
 from vitladder.compute.part import Part
 from vitladder.compute.parts import training_parts
 from vitladder.compute.plan import Plan, load_encoding, load_kernel, position_params, validate_every
+from vitladder.compute.recompute import recomputed
 from vitladder.compute.shape import Shape, shape_of
 from vitladder.config import Config, DataShape
+from vitladder.layout import Layout, layout_of, pieces
 
 
 @dataclass(frozen=True)
 class Forecast:
     """What a run will need on a machine; None is "not known".
 
-    `peak_memory_bytes` is of tensors on the device, `seconds` of the whole run with its held-out
-    passes, `mfu` against the machine's dense peak; `assumed` says that the machine's costs were
-    not measured, `why_no_time` why there is no time. `communication_bytes` is what a device sends
-    in a step.
+    `peak_memory_bytes` is of tensors on the fullest device, `seconds` of the whole run with its
+    held-out passes, `mfu` against the machine's dense peak; `assumed` says that the machine's
+    costs were not measured, `why_no_time` why there is no time. `micro_batch` is a device's, and
+    `communication_bytes` what the busiest sends in a step.
     """
 
     machine: str
@@ -53,44 +55,82 @@ def forecast(config: Config, data: DataShape, plan: Plan, machine: Machine) -> F
     shape = shape_of(config.model)
     unknown = _why_no_time(config, machine)
     step, run = (None, None) if unknown else _seconds(config, data, plan, machine)
-    top = machine.peaks.get(config.precision.name)
+    top = machine.peaks.get(FORMATS[config.precision.name].peak)
     rate = None if step is None else config.data.batch_size * plan.flops_per_image / step
     return Forecast(
         machine=machine.name,
         assumed=machine.assumed,
-        micro_batch=_micro_batch(config),
+        micro_batch=largest_micro_batch(config),
         peak_memory_bytes=_peak(config, data, shape),
         memory_bytes=machine.memory,
         step_seconds=step,
         seconds=run,
         mfu=None if rate is None or top is None else rate / top,
-        communication_bytes=round(data_parallel_bytes(plan.n_params, _devices(config))),
+        communication_bytes=sent_in_a_step(config),
         why_no_time=unknown,
     )
 
 
 def _peak(config: Config, data: DataShape, shape: Shape) -> int | None:
-    layer = Layer(shape, load_kernel(config), load_encoding(config), FORMATS[config.precision.name])
-    count = parameters(shape, position_params(config, shape))
+    """Return the peak of the fullest device.
+
+    A pipeline's first stages have most blocks, and more micro-batches in flight the earlier they
+    are; the very first receives gradients alone. They are counted with both ends of the model, of
+    which each has one at most.
+    """
+    layout = layout_of(config.parallel)
+    learned = position_params(config, shape)
+    shape = replace(shape, depth=ceil(shape.depth / layout.stages))
+    count = parameters(shape, learned, layout.tensor)
+    form = FORMATS[config.precision.name]
+    layer = Layer(shape, load_kernel(config), load_encoding(config), form, layout.tensor)
     batches = Batches(
-        step=config.data.batch_size,
-        micro=_micro_batch(config),
-        held_out=min(config.data.val_batch_size, data.val_images),
-        remat=config.parallel.remat == "block",
+        step=ceil(config.data.batch_size / layout.data),
+        micro=largest_micro_batch(config),
+        held_out=min(ceil(config.data.val_batch_size / layout.data), data.val_images),
+        remat=config.parallel.remat,
     )
-    return peak(layer, count, config.optim.name, batches)
+    peaks = [
+        peak(layer, count, config.optim.name, stage, _sharing(config, layout))
+        for stage in _stages(batches, layout, pieces(config))
+    ]
+    return None if None in peaks else max(known for known in peaks if known is not None)
+
+
+def _stages(batches: Batches, layout: Layout, pieces: int) -> list[Batches]:
+    """Return what the first stages of a pipeline have at once, under 1F1B; all of one device.
+
+    (Narayanan et al. 2019, section 3.2: as many micro-batches in flight as stages from here on.)
+    """
+    if layout.stages == 1:
+        return [batches]
+    first = replace(batches, in_flight=layout.stages, received=pieces)
+    second = replace(batches, in_flight=layout.stages - 1, received=2 * pieces)
+    return [first, second] if layout.stages > 2 else [first]
+
+
+def _sharing(config: Config, layout: Layout) -> Sharing:
+    """Return how the weights are kept: DDP has buckets, and PowerSGD the error of what it sent."""
+    if layout.sharded:
+        return Sharing(shards=layout.data)
+    powersgd = config.parallel.compress == "powersgd"
+    return Sharing(buckets=0 if layout.data == 1 else 2 if powersgd else 1)
 
 
 def _why_no_time(config: Config, machine: Machine) -> str | None:
     """Return what is missing for a prediction of time, or None."""
+    precision = config.precision.name
+    if layout_of(config.parallel).devices > 1:
+        return "the links between devices are not known"
     if config.compile:
         return "the steps of compiled models are not measured"
+    if machine.device == "cpu" and precision not in MEASURED:
+        return f"`vitladder bench --machine` measures steps in fp32 and bf16, not in {precision}"
     if machine.costs is None:
         return machine.why_no_costs
     needed = {part.element_size for part in step_parts(config, batch=1)}
-    missing = [
-        name for name, form in FORMATS.items() if form.activation in needed - machine.roofs().keys()
-    ]
+    names = peak_names(precision)
+    missing = [names[size] for size in sorted(needed - machine.roofs(precision).keys())]
     if missing:
         return f"{machine.name} has no known peak in {' and '.join(missing)}"
     return None
@@ -98,14 +138,13 @@ def _why_no_time(config: Config, machine: Machine) -> str | None:
 
 def _seconds(config: Config, data: DataShape, plan: Plan, machine: Machine) -> tuple[float, float]:
     """Return the seconds of a step and of the run on a machine whose costs are known."""
-    roofs, costs = machine.roofs(), machine.costs
+    roofs, costs = machine.roofs(config.precision.name), machine.costs
     assert costs is not None  # noqa: S101  # for the type checker
-    micro = _micro_batch(config)
+    micro = largest_micro_batch(config)
     parts = step_parts(config, micro)
     depth, batch = config.model.depth, config.data.batch_size
     work = training_ideal(parts, depth, roofs)
-    if config.parallel.remat == "block":
-        work += forward_ideal(parts, depth, roofs)
+    work += forward_ideal(recomputed(parts, config.model, config.parallel.remat), depth, roofs)
     step = costs.step + (_pieces(work, batch, micro) + update_ideal(parts, roofs)).seconds(costs)
     at_once = min(config.data.val_batch_size, data.val_images)
     forward = forward_ideal(step_parts(config, at_once), depth, roofs)
@@ -122,20 +161,19 @@ def _pieces(work: Ideal, images: int, at_once: int) -> Ideal:
 
 def step_parts(config: Config, batch: int) -> tuple[Part, ...]:
     """Return the parts of a step of a resolved config on so many images."""
-    shape = shape_of(config.model)
+    shape, form = shape_of(config.model), FORMATS[config.precision.name]
     return training_parts(
         shape,
         load_kernel(config),
         batch,
-        FORMATS[config.precision.name].activation,
+        form.activation,
         position_params=position_params(config, shape),
         rotates=load_encoding(config).rotates,
+        stored_size=form.weight,
     )
 
 
-def _devices(config: Config) -> int:
-    return config.parallel.devices * config.parallel.nodes
-
-
-def _micro_batch(config: Config) -> int:
-    return config.parallel.micro_batch or config.data.batch_size
+def largest_micro_batch(config: Config) -> int:
+    """Return the most images of any device at once: its share goes into equal micro-batches."""
+    share = ceil(config.data.batch_size / layout_of(config.parallel).data)
+    return ceil(share / pieces(config))

@@ -28,3 +28,15 @@ FORMATS = {
     "fp16": Format("float16", activation=2, weight=4, peak="fp16"),
     "fp64": Format("float64", activation=8, weight=8, peak="fp64"),
 }
+
+# What `vitladder bench --machine` measures: a CPU's fp16 products are some 50 times slower.
+MEASURED = ("fp32", "bf16")
+
+
+def peak_names(precision: str) -> dict[int, str]:
+    """Return the names of a run's peaks by bytes of an element.
+
+    They are that of its own products, and float32's for kernels that multiply in it.
+    """
+    form = FORMATS[precision]
+    return {4: "fp32", form.activation: form.peak}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitladder.compute.duration import ASSUMED, StepCosts
-from vitladder.compute.formats import FORMATS
+from vitladder.compute.formats import MEASURED
 from vitladder.compute.hardware import Device, known_device, recognised
 from vitladder.compute.profile import (
     measured_bandwidth,
@@ -16,7 +16,7 @@ from vitladder.compute.profile import (
     measured_peak,
     this_machine,
 )
-from vitladder.compute.roofline import Roofline
+from vitladder.compute.roofline import Roofline, roofs_of
 from vitladder.config import Config
 from vitladder.errors import UserError
 
@@ -28,7 +28,7 @@ _LIMITS = (
 
 @dataclass(frozen=True)
 class Machine:
-    """Peaks in FLOP/s by precision, bandwidth in bytes/s, memory in bytes; None is unknown.
+    """Peaks in FLOP/s by Format.peak, bandwidth in bytes/s, memory in bytes; None is unknown.
 
     `costs` are measured, or assumed where `assumed` says so.
     """
@@ -52,15 +52,9 @@ class Machine:
             )
         return f"{self.name} is not a device whose data sheet is listed"
 
-    def roofs(self) -> dict[int, Roofline]:
-        """Return the rooflines that are known, by the bytes of an element."""
-        if self.bandwidth is None:
-            return {}
-        return {
-            form.activation: Roofline(self.peaks[precision], self.bandwidth)
-            for precision, form in FORMATS.items()
-            if precision in self.peaks
-        }
+    def roofs(self, precision: str) -> dict[int, Roofline]:
+        """Return the rooflines of a run that are known, by the bytes of an element."""
+        return roofs_of(precision, self.peaks, self.bandwidth)
 
 
 def machine_of(config: Config) -> Machine:
@@ -110,7 +104,7 @@ def _listed(device: Device, memory: int | None = None) -> Machine:
 
 def _this_cpu(precision: str, threads: int) -> Machine:
     name = this_machine()
-    peaks = {kind: measured_peak(name, kind, threads) for kind in FORMATS}
+    peaks = {kind: measured_peak(name, kind, threads) for kind in MEASURED}
     return Machine(
         name=f"{name}, {threads} thread{'s' if threads > 1 else ''}",
         device="cpu",

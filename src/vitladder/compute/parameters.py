@@ -43,9 +43,14 @@ class Parameters:
         return self.total - self.patch_embed - width - self.prefix - self.position
 
 
-def parameters(shape: Shape, position: int) -> Parameters:
-    """Return the parameters by part; `position` is how many the position encoding learns."""
-    width, depth, hidden = shape.width, shape.depth, shape.hidden
+def parameters(shape: Shape, position: int, tensor: int = 1) -> Parameters:
+    """Return the parameters by part; `position` is how many the position encoding learns.
+
+    With `tensor` above 1, those on each of so many devices that share each layer: they have equal
+    parts of the heads and of the hidden units, and the rest whole.
+    """
+    width, depth, hidden = shape.width, shape.depth, shape.hidden // tensor
+    qkv = shape.qkv_width // tensor
     norms = (2 * depth + 1) * shape.norm_vectors * width
     if shape.qk_norm:
         norms += depth * 2 * shape.norm_vectors * shape.head_dim
@@ -54,12 +59,12 @@ def parameters(shape: Shape, position: int) -> Parameters:
         patch_embed=shape.patch**2 * shape.channels * width,
         prefix=shape.tokens.prefix * width,
         position=position,
-        attention=depth * width * (shape.qkv_width + width),
+        attention=depth * width * (qkv + width // tensor),
         mlp=depth * shape.mlp_products * width * hidden,
         norm=norms,
         layer_scale=depth * 2 * width if shape.layer_scale else 0,
         head=width * shape.classes,
-        attention_biases=depth * (shape.qkv_width + width),
+        attention_biases=depth * (qkv + width),
         mlp_biases=depth * (hidden_biases + width),
         other_biases=width + shape.classes,
     )

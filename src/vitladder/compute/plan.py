@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from vitladder.compute.flops import attention_flops, forward_flops
@@ -98,6 +99,11 @@ def position_params(config: Config, shape: Shape) -> int:
     return _learned(load_encoding(config), shape)
 
 
+def position_tables(config: Config, shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Return the sizes of the tensors that the position encoding learns, by name."""
+    return _tables(load_encoding(config), shape)
+
+
 def load_kernel(config: Config) -> AttentionKernel:
     """Return the attention kernel that the config names, with its options."""
     options = {key: value for key, value in config.attention.items() if key != "name"}
@@ -111,11 +117,16 @@ def load_encoding(config: Config) -> PositionEncoding:
 
 
 def _learned(encoding: PositionEncoding, shape: Shape) -> int:
-    """Count on the meta device, so that even the widest costs no memory."""
+    return sum(prod(sizes) for sizes in _tables(encoding, shape).values())
+
+
+def _tables(encoding: PositionEncoding, shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Look on the meta device, so that even the widest costs no memory."""
     import torch
 
     with torch.device("meta"):
-        return sum(table.numel() for table in encoding.parameters(shape.tokens).values())
+        tables = encoding.parameters(shape.tokens)
+        return {name: tuple(table.shape) for name, table in tables.items()}
 
 
 def _all_options(kind: str, node: dict[str, Any]) -> dict[str, Any]:

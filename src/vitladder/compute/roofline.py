@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vitladder.compute.formats import peak_names
 from vitladder.errors import UserError
 
 
@@ -43,3 +45,16 @@ class Roofline:
         if not 0 < efficiency <= 1:
             raise UserError(f"an efficiency is in (0, 1], not {efficiency:g}")
         return max(flops / self.peak, bytes_moved / self.bandwidth) / efficiency
+
+
+def roofs_of(
+    precision: str, peaks: Mapping[str, float], bandwidth: float | None
+) -> dict[int, Roofline]:
+    """Return the rooflines of a run in this precision that are known, by bytes of an element."""
+    if bandwidth is None:
+        return {}
+    return {
+        size: Roofline(peaks[name], bandwidth)
+        for size, name in peak_names(precision).items()
+        if name in peaks
+    }

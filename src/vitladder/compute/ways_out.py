@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from vitladder.compute.forecast import Forecast, forecast
+from vitladder.compute.forecast import Forecast, forecast, largest_micro_batch
 from vitladder.compute.formats import FORMATS
 from vitladder.compute.kernels import attention_spec, interchangeable, with_kernel
 from vitladder.compute.machine import Machine
@@ -16,6 +16,7 @@ from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.extend import registry
 from vitladder.extend.attention import AttentionKernel
+from vitladder.parallel_rules import check_parallel
 
 _Change = tuple[tuple[str, ...], Config]
 
@@ -31,8 +32,8 @@ class WayOut:
 def ways_out(config: Config, data: DataShape, plan: Plan, machine: Machine) -> list[WayOut]:
     """Return the changes that fit, the fastest first and of equal ones those that change least.
 
-    Tried are recomputing blocks and kernels that compute the same and keep less, alone and
-    together, each with the largest micro-batch that fits.
+    Tried are recomputing blocks, wholly or but for their products, and kernels that compute the
+    same and keep less, alone and together, each with the largest micro-batch that fits.
     """
     found: list[WayOut] = []
     for sizes in _changes(config, machine):
@@ -47,9 +48,10 @@ def ways_out(config: Config, data: DataShape, plan: Plan, machine: Machine) -> l
 def _changes(config: Config, machine: Machine) -> Iterator[Iterator[_Change]]:
     """Yield, for every kernel and remat, the changes with micro-batches from the largest down."""
     kernels = ["", *_leaner_kernels(config, machine.device)]
-    remats = dict.fromkeys([config.parallel.remat, "block"])
+    remats = dict.fromkeys([config.parallel.remat, "selective", "block"])
     for kernel, remat in product(kernels, remats):
-        yield (_changed(config, kernel, remat, size) for size in _micro_batches(config))
+        changes = (_changed(config, kernel, remat, size) for size in _micro_batches(config))
+        yield (change for change in changes if _is_valid(change[1]))
 
 
 def _changed(config: Config, kernel: str, remat: str, micro_batch: int | None) -> _Change:
@@ -65,10 +67,19 @@ def _changed(config: Config, kernel: str, remat: str, micro_batch: int | None) -
     return tuple(overrides), replace(changed, parallel=parallel)
 
 
+def _is_valid(config: Config) -> bool:
+    """Whether the batch goes into such micro-batches on all devices."""
+    try:
+        check_parallel(config)
+    except UserError:
+        return False
+    return True
+
+
 def _micro_batches(config: Config) -> Sequence[int | None]:
-    """The given one, then halves of it down to one image."""
+    """The given one, then halves of a device's largest down to one image."""
     sizes: list[int | None] = [config.parallel.micro_batch]
-    size = config.parallel.micro_batch or config.data.batch_size
+    size = config.parallel.micro_batch or largest_micro_batch(config)
     while size > 1:
         size //= 2
         sizes.append(size)

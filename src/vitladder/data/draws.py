@@ -18,6 +18,7 @@ CROP_COLUMN: Final = 3
 FLIP: Final = 4
 RANDAUGMENT: Final = 5
 MIXING: Final = 6
+SHARE: Final = 7
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)

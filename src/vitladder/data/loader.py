@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,24 +27,42 @@ Read = tuple[Pixels, IntArray, Visits]
 """What a batch is made from: pixels uint8 [B, C, H, W], class numbers int64 [B], its visits."""
 
 _AHEAD: Final = 2
+_ALL: Final = slice(None)
+NOT_COUNTED: Final = -100
+"""The label of an image that a process only computes to keep in step with the others."""
 
 
 def train_loader(
-    prepared: Prepared, config: DataConfig, *, seed: int, steps: int, classes: int
+    prepared: Prepared,
+    config: DataConfig,
+    *,
+    seed: int,
+    steps: int,
+    classes: int,
+    own: slice = _ALL,
 ) -> TrainLoader:
     """Return exactly `steps` batches; soft labels, where images are mixed, have `classes` columns.
 
-    Images that must be decoded are read two batches ahead. Raises UserError for augmentation that
-    such images cannot have.
+    `own` is the part of every batch that this process trains on. Images that must be decoded are
+    read two batches ahead. Raises UserError for augmentation that such images cannot have.
     """
     check(config.augment, prepared.image_size)
     images = prepared.train
+    # Images are mixed with others of the whole batch, and a stream is read in its order.
+    whole = isinstance(images, StreamedImages) or config.augment.mixup or config.augment.cutmix
     read = (
         _StreamReader(images, config.batch_size)
         if isinstance(images, StreamedImages)
-        else _reader(images, Order(len(images), config.batch_size, seed))
+        else _reader(images, Order(len(images), config.batch_size, seed), _ALL if whole else own)
     )
-    finish = partial(_finish, prepared=prepared, change=config.augment, seed=seed, classes=classes)
+    finish = partial(
+        _finish,
+        prepared=prepared,
+        change=config.augment,
+        seed=seed,
+        classes=classes,
+        own=own if whole else _ALL,
+    )
     return TrainLoader(read, finish, steps=steps, ahead=0 if isinstance(images, Images) else _AHEAD)
 
 
@@ -104,9 +123,9 @@ class TrainLoader:
                 yield self._finish(*waiting.pop(step).result())
 
 
-def _reader(images: Images | UncachedImages, order: Order) -> Callable[[int], Read]:
+def _reader(images: Images | UncachedImages, order: Order, own: slice) -> Callable[[int], Read]:
     def read(step: int) -> Read:
-        visits = order.visits(step)
+        visits = order.visits(step).part(own)
         return images.gather(visits.indices), images.labels[visits.indices], visits
 
     return read
@@ -138,6 +157,7 @@ def _finish(
     change: AugmentConfig,
     seed: int,
     classes: int,
+    own: slice,
 ) -> Batch:
     pixels = crop_and_flip(pixels, change, seed, visits.epochs, visits.indices)
     if change.randaugment:
@@ -145,24 +165,33 @@ def _finish(
     images = normalise(pixels, prepared.mean, prepared.std)
     targets = torch.from_numpy(labels)
     if change.mixup or change.cutmix:
-        return mix(images, targets, change, classes, seed, visits.first)
-    return images, targets
+        images, targets = mix(images, targets, change, classes, seed, visits.first)
+    return images[own], targets[own]
 
 
 class ValLoader:
-    """The whole held-out split in order, only normalised; the last batch is shorter."""
+    """The whole held-out split in order, only normalised; the last batch is shorter.
 
-    def __init__(self, prepared: Prepared, config: DataConfig) -> None:
+    Process `rank` of `of` has every `of`-th image. All have as many batches, which those that
+    compute together must: where one has no image of the last batch, it has its first, not counted.
+    """
+
+    def __init__(self, prepared: Prepared, config: DataConfig, rank: int = 0, of: int = 1) -> None:
         self._prepared = prepared
         self._batch_size = config.val_batch_size
+        self._rank = rank
+        self._of = of
 
     def __len__(self) -> int:
         return -(-len(self._prepared.val) // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         for pixels, labels in self._prepared.val.once(self._batch_size):
-            images = normalise(pixels, self._prepared.mean, self._prepared.std)
-            yield images, torch.from_numpy(labels)
+            own, counted = pixels[self._rank :: self._of], labels[self._rank :: self._of]
+            if not len(own):
+                own, counted = pixels[:1], np.full(1, NOT_COUNTED)
+            images = normalise(own, self._prepared.mean, self._prepared.std)
+            yield images, torch.from_numpy(counted)
 
 
 def normalise(pixels: Pixels, mean: Statistics, std: Statistics) -> Tensor:

@@ -17,6 +17,10 @@ class Visits:
     epochs: IntArray
     indices: IntArray
 
+    def part(self, own: slice) -> Visits:
+        """Return some of the visits; `first` stays that of the whole batch."""
+        return Visits(self.first, self.epochs[own], self.indices[own])
+
 
 class Order:
     """Visit p belongs to epoch p // count and shows image permutation(seed, epoch)[p % count].

@@ -47,6 +47,12 @@ class PositionEncoding:
     """Whether scores depend on the patches' distance alone, not on where the pair is."""
     keeps_inputs: ClassVar[bool] = False
     """Whether the backward of `rotate` needs q and k as they came."""
+    head_axes: ClassVar[Mapping[str, int]] = {}
+    """Dimensions that count heads in the learned parameters of `rotate`, by parameter.
+
+    Where several devices share a layer, `rotate` is given some of the heads, and of these
+    parameters what belongs to them.
+    """
     exceptions: ClassVar[Mapping[str, str]] = {}
     """Rules of the conformance kit that this encoding is known to break: rule to reason."""
 

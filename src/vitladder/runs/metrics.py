@@ -21,6 +21,8 @@ COLUMNS = (
     "val_loss",
     "val_error",
     "val_top5_error",
+    "loss_scale",
+    "skipped_steps",
 )
 FILE = "metrics.csv"
 
@@ -38,7 +40,7 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
 def open_rows(folder: Path, *, last_step: int) -> TextIO:
     """Open metrics.csv for rows after `last_step`, cutting those that a resumed run repeats."""
     kept = [row for row in read_rows(folder) if int(row["step"]) <= last_step]
-    lines = [",".join(COLUMNS), *(",".join(row[key] for key in COLUMNS) for row in kept)]
+    lines = [",".join(COLUMNS), *(",".join(row.get(key, "") for key in COLUMNS) for row in kept)]
     write_text(folder / FILE, "\n".join(lines) + "\n")
     return (folder / FILE).open("a", encoding="utf-8", buffering=1)
 

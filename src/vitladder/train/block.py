@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from timm.layers import Attention
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from vitladder.extend.attention import AttentionKernel
 from vitladder.extend.position import Grid, PositionEncoding
+
+
+class HeadShare(Protocol):
+    """Which heads this device has, where several share each layer (tensor parallelism)."""
+
+    @property
+    def heads(self) -> slice:
+        """The heads of this device."""
+
+    def whole_gradients(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return parameters of all heads; their gradients are the sums over the devices."""
+
+    def of_heads(
+        self, encoding: PositionEncoding, parameters: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return what the encoding turns this device's heads with."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,7 @@ class PlacedAttention(Attention):  # type: ignore[misc]  # timm is untyped
 
     kv_heads: int
     layer: int
+    head_share: HeadShare | None = None
 
     def __init__(self, dim: int, num_heads: int, **options: Any) -> None:
         """Build timm's attention, with narrower keys and values where heads share them."""
@@ -60,7 +78,7 @@ class PlacedAttention(Attention):  # type: ignore[misc]  # timm is untyped
         """Return the attention's output [B, seq, width]."""
         q, k, v = self._split(self.qkv(x))
         # Under autocast an RMS norm returns its weights' format; kernels take one format.
-        q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
+        q, k = self._normed(self.q_norm, q).to(v.dtype), self._normed(self.k_norm, k).to(v.dtype)
         if self.kv_heads != self.num_heads:
             share = self.num_heads // self.kv_heads
             k, v = k.repeat_interleave(share, dim=1), v.repeat_interleave(share, dim=1)
@@ -70,6 +88,13 @@ class PlacedAttention(Attention):  # type: ignore[misc]  # timm is untyped
         if self.gate is not None:
             merged = merged * self.gate(x).sigmoid()
         return cast(Tensor, self.proj_drop(self.proj(merged)))
+
+    def _normed(self, norm: nn.Module, heads: Tensor) -> Tensor:
+        """Return queries or keys normalised; all devices that share this layer have one norm."""
+        if self.head_share is None:
+            return cast(Tensor, norm(heads))
+        weights = self.head_share.whole_gradients(dict(norm.named_parameters()))
+        return cast(Tensor, functional_call(norm, weights, (heads,)))
 
     def _split(self, packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q [B, heads, seq, head_dim], and k and v [B, kv_heads, seq, head_dim]."""

@@ -9,9 +9,9 @@ from vitladder.compute.kernels import with_kernel
 from vitladder.config import Config
 from vitladder.errors import UserError
 from vitladder.train.compiler import compiler_missing
+from vitladder.train.device import DTYPE
 from vitladder.train.heap import allocator_missing
-from vitladder.train.model import check_plugins
-from vitladder.train.parallel import DTYPE
+from vitladder.train.serving import check_plugins
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Choice:
 
     attention: str
     precision: str
-    compile: bool
+    compile: bool | str
     micro_batch: int | None
     threads: int
     keep_memory: bool = False

@@ -20,8 +20,13 @@ from vitladder.runs.atomic import replacing
 from vitladder.runs.invocation import Invocation, abandoned
 from vitladder.runs.record import now
 from vitladder.train.speed import Speed
+from vitladder.train.world import World
 
 FILE = Path("checkpoints") / "last.ckpt"
+LOOK_SECONDS = 0.25
+
+# Signals are numbered from 1.
+_NOTHING, _TIME = -1, 0
 
 
 class Interrupted(Exception):  # noqa: N818  # a person or a scheduler asked for it
@@ -79,10 +84,11 @@ class Signals:
 
 
 class Checkpoints(Callback):
-    """Saves the run every `seconds`, and at once when a signal was noted.
+    """Saves the run every `seconds`, at once when a signal was noted, and after the last step.
 
     A checkpoint is saved when all of its step is done: where the held-out split is measured after
-    a step, that comes first, so that no measure is lost or made twice.
+    a step, that comes first, so that no measure is lost or made twice. Processes that share a run
+    agree on it: not at every step, but as often as LOOK_SECONDS says.
     """
 
     def __init__(
@@ -93,8 +99,10 @@ class Checkpoints(Callback):
         batches: TrainLoader,
         validate_every: int,
         speed: Speed,
+        world: World,
     ) -> None:
         """Save to `path`; the clock of training stands still meanwhile."""
+        self.world = world
         self.path = path
         self.speed = speed
         self.seconds = seconds
@@ -103,7 +111,8 @@ class Checkpoints(Callback):
         self.validate_every = validate_every
         self.started = now()
         self.earlier_seconds = 0.0
-        self._began = self._saved = time.monotonic()
+        self._began = self._saved = self._looked = time.monotonic()
+        self._looked_step = self._look_at = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return when the run was first started, and the seconds it has taken."""
@@ -117,7 +126,8 @@ class Checkpoints(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin with the batch of the step that comes next, and listen for signals."""
-        self.batches.position = trainer.global_step
+        self.batches.position = self._looked_step = trainer.global_step
+        self._looked = time.monotonic()
         self.signals.listen()
 
     def on_train_batch_end(
@@ -133,14 +143,32 @@ class Checkpoints(Callback):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        received = self.signals.received()
-        if received is None and time.monotonic() - self._saved < self.seconds:
+        last = trainer.global_step == self.batches.steps
+        if not last and trainer.global_step < self._look_at:
+            return
+        received = self._agreed(trainer.global_step)
+        if received is None and not last:
             return
         self.speed.pause()
         trainer.save_checkpoint(self.path)
         self.speed.go_on()
         self._saved = time.monotonic()
-        if received is not None:
+        if received not in (None, _TIME):
             raise Interrupted(
-                f"{received.name} at step {trainer.global_step}; a checkpoint is saved"
+                f"{signal.Signals(received).name} at step {trainer.global_step}; a checkpoint is "
+                f"saved"
             )
+
+    def _agreed(self, step: int) -> int | None:
+        """Return why all processes save now: the number of a signal, _TIME, or None for not now."""
+        now = time.monotonic()
+        received = self.signals.received()
+        due = now - self._saved >= self.seconds
+        reason = _TIME if received is None and due else received or _NOTHING
+        if self.world.layout.devices > 1:
+            done, seconds = step - self._looked_step, now - self._looked
+            ahead = int(LOOK_SECONDS * done / seconds) if seconds > 0 else 1
+            reason, ahead = self.world.largest([reason, ahead])
+            self._looked, self._looked_step = now, step
+            self._look_at = step + max(1, ahead)
+        return None if reason == _NOTHING else reason

@@ -1,19 +1,16 @@
-"""On which device and in which number format a run trains, as Lightning names them."""
+"""On which device a run trains, and what the device can do."""
 
 from __future__ import annotations
 
-from typing import Literal
-
+import joblib
 import torch
 
 from vitladder.compute.formats import FORMATS
 from vitladder.compute.hardware import known_peak
 from vitladder.compute.profile import measured_peak, this_machine
+from vitladder.config import Config
 from vitladder.errors import UserError
 
-LightningPrecision = Literal["32-true", "bf16-mixed"]
-
-PRECISION: dict[str, LightningPrecision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 DTYPE = {name: form.dtype for name, form in FORMATS.items()}
 
 
@@ -45,6 +42,22 @@ def peak_flops(device: torch.device, precision: str, threads: int | None = None)
 
     A CPU's is that of so many threads, None: as many as this process computes on.
     """
+    name = FORMATS[precision].peak
     if device.type == "cpu":
-        return measured_peak(this_machine(), precision, threads or torch.get_num_threads())
-    return known_peak(device_name(device), precision)
+        return measured_peak(this_machine(), name, threads or torch.get_num_threads())
+    return known_peak(device_name(device), name)
+
+
+def cores_here() -> int:
+    """Return how many cores this process may use."""
+    return int(joblib.cpu_count())
+
+
+def threads_of(config: Config) -> int | None:
+    """Return how many CPU threads a process of this run computes on; None: as torch chooses.
+
+    Processes on one machine that share a run share its cores.
+    """
+    if config.threads is not None or config.parallel.devices == 1:
+        return config.threads
+    return max(1, cores_here() // config.parallel.devices)

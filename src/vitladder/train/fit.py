@@ -6,8 +6,10 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
+from typing import Any, TextIO
 
 import pytorch_lightning as lightning
 import torch
@@ -15,19 +17,28 @@ import torch
 from vitladder.compute.plan import Plan, validate_every
 from vitladder.config import Config
 from vitladder.data.cache import Prepared
-from vitladder.data.loader import ValLoader, train_loader
+from vitladder.data.loader import TrainLoader, ValLoader, train_loader
 from vitladder.errors import UserError
+from vitladder.layout import share
 from vitladder.runs import metrics
 from vitladder.runs.invocation import Invocation
 from vitladder.runs.record import Results
 from vitladder.runs.tracking import Tracker
 from vitladder.train import checkpoint
 from vitladder.train.checkpoint import AtomicCheckpointIO, Checkpoints, Interrupted, Signals
+from vitladder.train.compression import CompressingDDP
+from vitladder.train.device import peak_flops
 from vitladder.train.memory import peak_memory, reset_peak_memory
 from vitladder.train.module import Classifier
-from vitladder.train.parallel import PRECISION, peak_flops
+from vitladder.train.parallel import strategy_of
+from vitladder.train.precision import (
+    InEffect,
+    matmul_precision,
+    precision_plugin,
+)
 from vitladder.train.progress import make_progress
 from vitladder.train.watch import Diverged, Outlets, Watch
+from vitladder.train.world import World, cluster_environment
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +47,8 @@ _LEAST_LEVEL = {
     "pytorch_lightning": logging.WARNING,
     "lightning_fabric": logging.WARNING,
     "torch.utils.cpp_extension": logging.ERROR,
+    # A checkpoint of FSDP2 over tensor parallelism is gathered in two rounds.
+    "torch.distributed.tensor._redistribute": logging.ERROR,
 }
 
 
@@ -43,7 +56,8 @@ _LEAST_LEVEL = {
 class Outcome:
     """How a fit ended: `complete`, `diverged` or `interrupted`, why, and what it measured.
 
-    `started` and `earlier_seconds` are of the sessions before this one, if it went on from them.
+    `started` and `earlier_seconds` are of the sessions before this one, if it went on from them;
+    `measured` are facts about how it was trained, for the record's environment.
     """
 
     status: str
@@ -51,45 +65,46 @@ class Outcome:
     results: Results
     started: str
     earlier_seconds: float
+    measured: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where a run trains, who is told of it, and the command that it belongs to."""
+    """Where a run trains, who is told of it, the command and the processes it belongs to."""
 
     folder: Path
     device: torch.device
     tracker: Tracker
     invocation: Invocation
+    world: World = field(default_factory=World)
 
 
 def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) -> Outcome:
     """Train to the plan's last step, going on from the folder's checkpoint if there is one."""
+    world = around.world
     path = around.folder / checkpoint.FILE
-    first = checkpoint_step(path)
+    first = agreed_step(path, world)
     if first:
         log.info("going on from step %d", first)
-    classes = config.model.classes or len(prepared.classes)
-    train_batches = train_loader(
-        prepared, config.data, seed=config.seed, steps=plan.steps, classes=classes
-    )
-    val_batches = ValLoader(prepared, config.data)
-    progress = make_progress(plan.steps, around.folder.name, alone=not around.invocation.multirun)
+    train_batches, val_batches = _batches(config, plan, prepared, world)
+    alone = world.leads and not around.invocation.multirun
+    progress = make_progress(plan.steps, around.folder.name, alone=alone)
     every = validate_every(config, plan)
     # The row of the last step waits for the validation after the fit, which comes again.
     whole_rows = first - 1 if first == plan.steps and first % every else first
-    with metrics.open_rows(around.folder, last_step=whole_rows) as rows:
+    with _rows(around, whole_rows) as rows:
         outlets = Outlets(rows, around.tracker, progress)
-        watch = _watch(config, plan, outlets, around.device)
+        watch = _watch(config, plan, outlets, around)
         signals = Signals(around.invocation)
         saver = Checkpoints(
-            path, config.checkpoint_seconds, signals, train_batches, every, watch.speed
+            path, config.checkpoint_seconds, signals, train_batches, every, watch.speed, world
         )
-        module = Classifier(config, plan.steps)
+        module = Classifier(config, plan.steps, world)
+        effect = InEffect(config.precision.name)
         reset_peak_memory(around.device)
         try:
-            with signals.noted(), _quiet():
-                trainer = _trainer(config, plan, around, [watch, saver])
+            with signals.noted(), _quiet(), matmul_precision(config.precision.name):
+                trainer = _trainer(config, plan, around, [effect, watch, saver])
                 trainer.fit(module, train_batches, val_batches, ckpt_path=path if first else None)
                 if watch.held_out_step != plan.steps:
                     trainer.validate(module, val_batches, verbose=False)
@@ -101,18 +116,61 @@ def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) ->
         finally:
             progress.close()
     results = _results(watch, trainer.global_step, around.device)
-    return Outcome(status, error, results, saver.started, saver.earlier_seconds)
+    measured: dict[str, Any] = {"effective_precision": effect.found}
+    if isinstance(trainer.strategy, CompressingDDP):
+        measured["compressed_buckets"] = trainer.strategy.hook_calls
+    return Outcome(status, error, results, saver.started, saver.earlier_seconds, measured)
 
 
-def _watch(config: Config, plan: Plan, outlets: Outlets, device: torch.device) -> Watch:
+def _batches(
+    config: Config, plan: Plan, prepared: Prepared, world: World
+) -> tuple[TrainLoader, ValLoader]:
+    """Return this process's share of the training batches and of the held-out split."""
+    rank, of = world.data_rank, world.layout.data
+    training = train_loader(
+        prepared,
+        config.data,
+        seed=config.seed,
+        steps=plan.steps,
+        classes=config.model.classes or len(prepared.classes),
+        own=slice(*share(config.data.batch_size, rank, of)),
+    )
+    return training, ValLoader(prepared, config.data, rank, of)
+
+
+def _rows(around: Surroundings, last_step: int) -> TextIO:
+    """Open metrics.csv; processes that follow write what nobody reads."""
+    if not around.world.leads:
+        return StringIO()
+    return metrics.open_rows(around.folder, last_step=last_step)
+
+
+def _watch(config: Config, plan: Plan, outlets: Outlets, around: Surroundings) -> Watch:
+    peak = peak_flops(around.device, config.precision.name)
     return Watch(
         plan,
         config.data.batch_size,
         config.log_every,
         validate_every(config, plan),
         outlets,
-        peak_flops(device, config.precision.name),
+        None if peak is None else peak * around.world.layout.devices,
+        around.world,
     )
+
+
+def agreed_step(path: Path, world: World) -> int:
+    """Return the step of a checkpoint, which all processes must see; 0 where there is none.
+
+    Raises UserError for a file that is no checkpoint, or that some processes do not have.
+    """
+    step = checkpoint_step(path)
+    least, most = (abs(number) for number in world.largest([-step, step]))
+    if least != most:
+        raise UserError(
+            f"not all processes of this run find {path}; `outputs` must be a folder that all nodes "
+            f"share"
+        )
+    return step
 
 
 def checkpoint_step(path: Path) -> int:
@@ -136,15 +194,20 @@ def _trainer(
 ) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(around.device.type, around.device.type),
-        devices=1,
-        precision=PRECISION[config.precision.name],
+        devices=config.parallel.devices,
+        num_nodes=config.parallel.nodes,
+        strategy=strategy_of(config, around.world),
         max_steps=plan.steps,
         max_epochs=-1,
         val_check_interval=validate_every(config, plan),
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[
+            AtomicCheckpointIO(),
+            cluster_environment(),
+            precision_plugin(config.precision.name, around.device),
+        ],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

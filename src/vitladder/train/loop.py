@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +15,66 @@ from omegaconf import OmegaConf
 
 from vitladder.compute.forecast import forecast
 from vitladder.compute.machine import machine_of
-from vitladder.compute.plan import Plan, plan
+from vitladder.compute.plan import Plan
 from vitladder.compute.profile import this_machine
-from vitladder.config import Config, DataShape
+from vitladder.config import Config
 from vitladder.data.cache import Prepared, prepare
 from vitladder.runs import record
 from vitladder.runs.atomic import write_text
-from vitladder.runs.invocation import Invocation
-from vitladder.runs.record import Record, Results
-from vitladder.runs.sweep import Place
-from vitladder.runs.tracking import Tracker, make_tracker
+from vitladder.runs.record import Record
+from vitladder.runs.tracking import NoTracker, Tracker, make_tracker
 from vitladder.train.candidates import applied
 from vitladder.train.compiler import check_compiler
+from vitladder.train.device import DTYPE, device_name, pick_device, threads_of
 from vitladder.train.fit import Surroundings, fit
 from vitladder.train.heap import check_allocator, keep_freed_memory
-from vitladder.train.model import attention_backend, check_plugins
-from vitladder.train.parallel import DTYPE, device_name, pick_device
+from vitladder.train.job import Job, new_record
+from vitladder.train.parallel import check_parallel_here
+from vitladder.train.precision import check_precision
+from vitladder.train.serving import attention_backend, check_plugins
 from vitladder.train.tune import Tuned, tune
+from vitladder.train.world import World, joined
 
 log = logging.getLogger("vitladder")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to be trained, where, and the command that asked for it."""
-
-    config: Config
-    data: DataShape
-    place: Place
-    invocation: Invocation
 
 
 def train(job: Job) -> Record:
     """Train the run, going on from its checkpoint if there is one, and write its record.
 
     The record says `complete`, `diverged` (a loss that is not finite), `interrupted` (a signal)
-    or `failed`; an exception that makes it fail is raised again once it is recorded.
+    or `failed`; an exception that makes it fail is raised again once it is recorded. Of processes
+    that share a run, each calls this; the first writes.
     """
+    with joined(job.config.parallel, pick_device(job.config.parallel.device)) as world:
+        if world.leads:
+            return _lead(job, world)
+        with _log_file(job.place.folder / f"rank{world.rank}.log"), _own_threads():
+            try:
+                return _trained(job, new_record(job), time.monotonic(), NoTracker(), world)
+            except BaseException as error:
+                log.exception(type(error).__name__)
+                raise
+
+
+def _lead(job: Job, world: World) -> Record:
     folder = job.place.folder
     began = time.monotonic()
     with _log_file(folder / "train.log"), _own_threads():
-        known = _unfinished(job)
+        known = new_record(job)
         try:
-            tuned = _tuned(job, known) if job.config.tune else None
+            if job.config.tune:
+                tuned = _tuned(job, known)
+                job = replace(job, config=applied(job.config, tuned.choice))
+                known = _with(known, tuned=asdict(tuned))
             began = time.monotonic()
-            return _train(job, known, tuned, began)
+            write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(known.config)))
+            tracker = make_tracker(job.config, known.plan, known.run_key, folder)
+            tracker.start()
+            try:
+                done = _trained(job, known, began, tracker, world)
+            except BaseException:
+                tracker.finish(failed=True)
+                raise
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt | SystemExit)
             status = "interrupted" if stopped else "failed"
@@ -68,6 +83,10 @@ def train(job: Job) -> Record:
             ended = replace(known, status=status, error=_one_line(error), times=times)
             record.write_record(folder, ended)
             raise
+        record.write_record(folder, done)
+        log.info("%s: val_loss %s", done.status, done.results.val_loss)
+        _tell(tracker, done)
+        return done
 
 
 def _tuned(job: Job, known: Record) -> Tuned:
@@ -79,47 +98,51 @@ def _tuned(job: Job, known: Record) -> Tuned:
     return tuned
 
 
-def _train(job: Job, known: Record, tuned: Tuned | None, began: float) -> Record:
-    folder = job.place.folder
-    config = job.config if tuned is None else applied(job.config, tuned.choice)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+def _trained(job: Job, known: Record, began: float, tracker: Tracker, world: World) -> Record:
+    """Train on this process's device, and return the record of the run."""
+    config, device = job.config, _ready(job.config, world)
+    model, run_plan = config.model, Plan(**known.plan)
+    size, channels = model.image_size or 0, model.channels or 0
+    prepared = prepare(config.data, image_size=size, channels=channels, folder=job.place.cache)
+    known = _with(known, **_environment(job, device, prepared))
+    needed = forecast(config, job.data, run_plan, machine_of(config))
+    log.info("%s: %s", known.run_key, known.plan)
+    for note in prepared.notes:
+        log.info("data: %s", note)
+    around = Surroundings(job.place.folder, device, tracker, job.invocation, world)
+    outcome = fit(config, run_plan, prepared, around)
+    return replace(
+        _with(known, **outcome.measured),
+        forecast=asdict(needed),
+        status=outcome.status,
+        error=outcome.error,
+        results=outcome.results,
+        times=_times(outcome.started, outcome.earlier_seconds + time.monotonic() - began),
+    )
+
+
+def _ready(config: Config, world: World) -> torch.device:
+    """Set this process up, check that the run can train on its device, and return the device."""
+    threads = threads_of(config)
+    if threads is not None:
+        torch.set_num_threads(threads)
     device = pick_device(config.parallel.device)
+    if device.type == "cuda" and world.layout.devices > 1:
+        device = torch.device("cuda", world.local_rank)
+    check_precision(config.precision.name, device)
+    check_parallel_here(config, device)
     check_plugins(config, device.type, DTYPE[config.precision.name])
     if config.compile:
         check_compiler(device.type)
     if config.keep_memory:
         check_allocator(device.type)
         keep_freed_memory()
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(known.config)))
-    model, run_plan = config.model, Plan(**known.plan)
-    size, channels = model.image_size or 0, model.channels or 0
-    prepared = prepare(config.data, image_size=size, channels=channels, folder=job.place.cache)
-    environment = _environment(replace(job, config=config), device, prepared)
-    needed = forecast(config, job.data, run_plan, machine_of(config))
-    known = replace(known, environment=environment | _told(tuned), forecast=asdict(needed))
-    log.info("%s: %s", known.run_key, known.plan)
-    for note in prepared.notes:
-        log.info("data: %s", note)
-    tracker = make_tracker(config, known.plan, known.run_key, folder)
-    tracker.start()
-    try:
-        around = Surroundings(folder, device, tracker, job.invocation)
-        outcome = fit(config, run_plan, prepared, around)
-    except BaseException:
-        tracker.finish(failed=True)
-        raise
-    done = replace(
-        known,
-        status=outcome.status,
-        error=outcome.error,
-        results=outcome.results,
-        times=_times(outcome.started, outcome.earlier_seconds + time.monotonic() - began),
-    )
-    record.write_record(folder, done)
-    log.info("%s: val_loss %s", done.status, done.results.val_loss)
-    _tell(tracker, done)
-    return done
+    return device
+
+
+def _with(known: Record, **facts: Any) -> Record:
+    """Return the record with these facts in its environment."""
+    return replace(known, environment=known.environment | facts)
 
 
 def _tell(tracker: Tracker, done: Record) -> None:
@@ -129,20 +152,6 @@ def _tell(tracker: Tracker, done: Record) -> None:
         tracker.finish(failed=done.status != "complete")
     except Exception:
         log.exception("the run is complete and recorded; only the tracker failed")
-
-
-def _unfinished(job: Job) -> Record:
-    return Record(
-        run_key=job.place.run_key,
-        study=job.config.study,
-        status="interrupted",
-        config=asdict(job.config),
-        plan=asdict(plan(job.config, job.data)),
-        results=Results(),
-        environment={"invocation": job.invocation.name},
-        times=_times(record.now(), 0.0),
-        command=job.invocation.command,
-    )
 
 
 def _environment(job: Job, device: torch.device, prepared: Prepared) -> dict[str, Any]:
@@ -159,10 +168,6 @@ def _environment(job: Job, device: torch.device, prepared: Prepared) -> dict[str
         "data_notes": list(prepared.notes),
         "invocation": job.invocation.name,
     }
-
-
-def _told(tuned: Tuned | None) -> dict[str, Any]:
-    return {} if tuned is None else {"tuned": asdict(tuned)}
 
 
 def _times(start: str, seconds: float) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from vitladder.extend import registry
 from vitladder.runs.atomic import write_text
 from vitladder.runs.record import versions
 from vitladder.train.candidates import Choice
-from vitladder.train.parallel import device_name
+from vitladder.train.device import device_name
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,17 @@ from timm.layers import RmsNorm, SwiGLU
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from torch.utils.checkpoint import checkpoint
 
-from vitladder.compute.kernels import attention_spec
-from vitladder.compute.plan import load_encoding, load_kernel
+from vitladder.compute.plan import load_kernel
 from vitladder.compute.shape import Shape, shape_of
 from vitladder.config import Config, ModelConfig, hidden_width
 from vitladder.errors import UserError
 from vitladder.extend.attention import AttentionKernel
-from vitladder.extend.position import PositionEncoding
-from vitladder.train.block import PlacedBlock, Places, attention_layer
+from vitladder.extend.position import Grid, PositionEncoding
+from vitladder.train.block import HeadShare, PlacedBlock, Places, attention_layer
+from vitladder.train.compiler import compiled, prepare_compiler
+from vitladder.train.remat import Remat, remat_of
+from vitladder.train.serving import checked_encoding
 
 
 class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is untyped
@@ -37,6 +38,10 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         self.kernel = kernel
         self.encoding = encoding
         self.heads = shape.heads
+        self.grid_of_training = shape.tokens.grid
+        self.head_share: HeadShare | None = None
+        self.remat: Remat | None = None
+        self.drop_rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in self.blocks]
         self.position_names = []
         self._compiled: Callable[..., Tensor] | None = None
         for name, table in encoding.parameters(shape.tokens).items():
@@ -47,17 +52,29 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         for number, block in enumerate(self.blocks):
             block.attn.layer = number
 
-    def compile_blocks(self) -> None:
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute blocks again in the backward, as timm's models do when they are told so."""
+        self.remat = remat_of("block" if enable else "none")
+
+    def compile_blocks(self, how: bool | str = True) -> None:
         """Let torch.compile make the code of all blocks together, for training.
 
         Together, since what lies between two products is not fused over the border of a block
         that is compiled alone. Names in the state dict stay. Code that would silently run
         uncompiled, because it was made too often, is an error instead.
         """
-        # The code of runs before this one in the process counts against the limit.
-        torch._dynamo.reset()
-        torch._dynamo.config.fail_on_recompile_limit_hit = True
-        self._compiled = torch.compile(self._through_blocks, dynamic=False)
+        prepare_compiler(self.drop_rates)
+        self._compiled = compiled(self._through_blocks, how)
+
+    def compile_each_block(self, how: bool | str = True) -> None:
+        """Let torch.compile make the code of each block, for models that devices share.
+
+        What gathers a block's weights stays outside of the code, which is the same for all.
+        """
+        prepare_compiler(self.drop_rates)
+        for block in self.blocks:
+            if isinstance(block, PlacedBlock):
+                setattr(block, "forward", compiled(block.forward, how))  # noqa: B010  # a method
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return logits [B, classes] of images [B, channels, rows, columns].
@@ -74,26 +91,33 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
 
         Drawn for a batch before its passes, they are the same in micro-batches, compiled or not.
         """
-        rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in self.blocks]
-        if not any(rates):
+        if not any(self.drop_rates):
             return None
-        device = self.patch_embed.proj.weight.device
-        return torch.cat([_kept(rate, images, device) for rate in rates])
+        device = next(self.parameters()).device
+        return torch.cat([_kept(rate, images, device) for rate in self.drop_rates])
 
     def forward_features(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return the normalised tokens [B, seq, width] of images [B, channels, rows, columns]."""
+        tokens, grid = self.embedded(x)
+        return self.through_blocks(tokens, grid, kept)
+
+    def embedded(self, x: Tensor) -> tuple[Tensor, Grid]:
+        """Return the tokens [B, seq, width] of images, before the first block, and their grid."""
         patches = self.patch_embed(x)
         # Under autocast the residual stream stays as wide as the weights, whatever the pooling.
         patches = patches.to(self.patch_embed.proj.weight.dtype)
         grid = (patches.shape[1], patches.shape[2])
-        parameters = {name: getattr(self, name) for name in self.position_names}
         prefix = [token for token in (self.cls_token, self.reg_token) if token is not None]
         tokens = torch.cat(
             [*(token.expand(len(x), -1, -1) for token in prefix), patches.flatten(1, 2)], dim=1
         )
         del patches
-        tokens = self.norm_pre(self.pos_drop(self.encoding.embed(tokens, grid, **parameters)))
-        places = self._places(grid, tokens, parameters)
+        tokens = self.encoding.embed(tokens, grid, **self._position_parameters())
+        return self.norm_pre(self.pos_drop(tokens)), grid
+
+    def through_blocks(self, tokens: Tensor, grid: Grid, kept: Tensor | None = None) -> Tensor:
+        """Return the tokens [B, seq, width] after this model's blocks and its last norm."""
+        places = self._places(grid, tokens)
         if self.training and self._compiled is not None:
             return self._compiled(tokens, places, kept)
         # As written: the sizes of held-out batches would each be compiled anew.
@@ -102,21 +126,30 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
     def _through_blocks(self, tokens: Tensor, places: Places, kept: Tensor | None) -> Tensor:
         """Return the normalised tokens after all blocks."""
         for number, block in enumerate(self.blocks):
+            if not isinstance(block, PlacedBlock):
+                continue  # another stage of a pipeline has this block
             own = None if kept is None else kept[2 * number : 2 * number + 2]
-            if self.training and self.grad_checkpointing:
-                tokens = checkpoint(block, tokens, places, own, use_reentrant=False)
+            if self.training and self.remat is not None:
+                tokens = self.remat(block, tokens, places, own)
             else:
                 tokens = block(tokens, places, own)
         normalised: Tensor = self.norm(tokens)
         return normalised
 
-    def _places(
-        self, grid: tuple[int, int], tokens: Tensor, parameters: dict[str, Tensor]
-    ) -> Places:
+    def _position_parameters(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in self.position_names}
+
+    def _places(self, grid: Grid, tokens: Tensor) -> Places:
+        parameters = self._position_parameters()
         prefix = tokens.shape[1] - grid[0] * grid[1]
+        if self.head_share is not None:
+            parameters = self.head_share.whole_gradients(parameters)
         bias = self.encoding.bias(grid, self.heads, tokens.device, **parameters)
         if bias is not None and prefix:
             bias = pad(bias, (prefix, 0, prefix, 0))
+        if self.head_share is not None:
+            bias = None if bias is None else bias[:, self.head_share.heads]
+            parameters = self.head_share.of_heads(self.encoding, parameters)
         kernel = self.kernel.placed(grid, prefix)
         return Places(kernel, self.encoding, grid, parameters, bias)
 
@@ -131,7 +164,7 @@ def build_model(config: Config) -> PlacedTransformer:
     Raises UserError where the position encoding cannot serve the shape.
     """
     shape = shape_of(config.model)
-    encoding = _encoding(config, shape)
+    encoding = checked_encoding(config, shape)
     model = PlacedTransformer(
         **timm_arguments(config.model),
         block_fn=PlacedBlock,
@@ -140,7 +173,7 @@ def build_model(config: Config) -> PlacedTransformer:
         dynamic_img_size=True,
     )
     model.plug_in(load_kernel(config), encoding, shape)
-    model.set_grad_checkpointing(config.parallel.remat == "block")
+    model.remat = remat_of(config.parallel.remat)
     return model
 
 
@@ -167,56 +200,18 @@ def timm_arguments(model: ModelConfig) -> dict[str, object]:
     }
 
 
-def check_plugins(config: Config, device: str, dtype: str) -> None:
-    """Raise UserError where the kernel or the encoding cannot serve the run, saying why."""
-    _encoding(config, shape_of(config.model))
-    spec = attention_spec(config, device, dtype)
-    reason = load_kernel(config).supports(spec)
-    if reason is not None:
-        asked = f" with position={config.position['name']}" if spec.bias else ""
-        raise UserError(
-            f"attention={config.attention['name']} cannot serve this run{asked}: {reason}"
-        )
-
-
-def attention_backend(config: Config, device: torch.device, dtype: torch.dtype) -> str | None:
-    """Return which implementation the kernel runs for one image of this model; None if it has one.
-
-    The kernel is called to find out, with a bias that needs a gradient where the model's does.
-    """
-    shape = shape_of(config.model)
-    tokens, encoding = shape.tokens, _encoding(config, shape)
-    size = (1, shape.heads, tokens.seq, shape.head_dim)
-    q, k, v = (torch.zeros(size, dtype=dtype, device=device, requires_grad=True) for _ in range(3))
-    learned = {
-        name: nn.Parameter(table.to(device)) for name, table in encoding.parameters(tokens).items()
-    }
-    bias = encoding.bias(tokens.grid, shape.heads, device, **learned)
-    if bias is not None:
-        bias = pad(bias, (tokens.prefix, 0, tokens.prefix, 0))
-    return load_kernel(config).placed(tokens.grid, tokens.prefix).ran_backend(q, k, v, bias=bias)
-
-
 def _kept(rate: float, images: int, device: torch.device) -> Tensor:
     """Return 0 or 1 / (1 - rate) for each image on two branches, [2, images, 1, 1].
 
     They are drawn as timm's DropPath does, one branch after the other (Huang et al. 2016).
     """
-    branches = [torch.ones(images, 1, 1, device=device) for _ in range(2)]
+    branches = [torch.ones(images, 1, 1, dtype=torch.float32, device=device) for _ in range(2)]
     if rate > 0:
         for branch in branches:
             branch.bernoulli_(1 - rate)
             if rate < 1:
                 branch.div_(1 - rate)
     return torch.stack(branches)
-
-
-def _encoding(config: Config, shape: Shape) -> PositionEncoding:
-    encoding = load_encoding(config)
-    reason = encoding.supports(shape.tokens)
-    if reason is not None:
-        raise UserError(f"position={config.position['name']} cannot serve this model: {reason}")
-    return encoding
 
 
 def _mlp_arguments(model: ModelConfig) -> dict[str, object]:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2, list_optimizers
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
 
 from vitladder.config import Config, OptimConfig
 from vitladder.errors import UserError, unknown
 from vitladder.train.model import PlacedTransformer, build_model
+
+# Optimizers that move each number by its own gradient and history, wherever its neighbours are.
+_BY_ELEMENT = """
+adam adamw adamwlegacy nadam nadamw radam radamw adabelief adopt adoptw lion
+sgd sgdw momentum nesterov nesterovw signum
+"""
+BY_ELEMENT = frozenset(_BY_ELEMENT.split())
 
 
 def learning_rate(optim: OptimConfig, width: int, depth: int) -> float:
@@ -45,11 +56,25 @@ def build_optimizer(config: Config, model: PlacedTransformer) -> torch.optim.Opt
             momentum=optim.betas[0],
             **options,
         )
-        return optimizer
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise UserError(
             f"optim.name={optim.name} with betas={optim.betas} cannot be built: {error}"
         ) from error
+    optimizer.param_groups = [
+        {**group, "params": together}
+        for group in optimizer.param_groups
+        for together in _by_mesh(group["params"])
+    ]
+    return optimizer
+
+
+def _by_mesh(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Return the parameters in groups that one kernel can update: those of one device mesh."""
+    found: dict[DeviceMesh | None, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        mesh = parameter.device_mesh if isinstance(parameter, DTensor) else None
+        found.setdefault(mesh, []).append(parameter)
+    return list(found.values())
 
 
 def check_optimizer(config: Config) -> None:

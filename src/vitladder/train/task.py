@@ -11,11 +11,14 @@ from vitladder.compute.plan import resolve
 from vitladder.config import Config, DataShape
 from vitladder.data.describe import describe
 from vitladder.data.fingerprint import data_fingerprint
-from vitladder.errors import UserError
+from vitladder.errors import RunFailed, UserError
+from vitladder.layout import layout_of
 from vitladder.run_key import run_key
 from vitladder.runs.invocation import abandoned, current, request_stop, stop_requested
 from vitladder.runs.record import Record
 from vitladder.runs.sweep import Place, claimed
+from vitladder.together import processes_together
+from vitladder.train.job import Job
 
 
 def place_of(config: Config) -> Place:
@@ -40,6 +43,8 @@ def task(composed: DictConfig) -> float | None:
         raise KeyboardInterrupt("the command that this run belongs to has ended")
     config, shape = resolved(from_hydra(composed))
     place = place_of(config)
+    if processes_together() > 1:
+        return _together(config, shape, place)
     with claimed(place, current().name) as mine:
         record = place.finished()
         if mine and record is None and not stop_requested(place.study_folder):
@@ -47,14 +52,34 @@ def task(composed: DictConfig) -> float | None:
     return record.results.val_loss if record is not None else None
 
 
-def _train(config: Config, shape: DataShape, place: Place) -> Record | None:
-    from vitladder.train.loop import Job, train
+def _together(config: Config, shape: DataShape, place: Place) -> float | None:
+    """Train with the processes that were started beside this one, if the first of them says so."""
+    from vitladder.train.device import pick_device
+    from vitladder.train.loop import train
+    from vitladder.train.world import joined
 
+    with joined(config.parallel, pick_device(config.parallel.device)) as world:
+        if not world.leads:
+            if world.leaders(0):
+                train(Job(config, shape, place, current()))
+            return None
+        with claimed(place, current().name) as mine:
+            record = place.finished()
+            needed = mine and record is None and not stop_requested(place.study_folder)
+            world.leaders(int(needed))
+            if needed:
+                record = _train(config, shape, place)
+    return record.results.val_loss if record is not None else None
+
+
+def _train(config: Config, shape: DataShape, place: Place) -> Record | None:
+    job = Job(config, shape, place, current())
     try:
-        record = train(Job(config, shape, place, current()))
+        record = _start(job)
     except Exception as error:
         # The record and train.log hold it; the other runs go on unless on_error=stop.
-        reason = error if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        known = isinstance(error, UserError | RunFailed)
+        reason = error if known else f"{type(error).__name__}: {error}"
         print(f"{place.run_key} failed: {reason}", flush=True)
         if config.on_error == "stop":
             request_stop(place.study_folder)
@@ -70,3 +95,14 @@ def _train(config: Config, shape: DataShape, place: Place) -> Record | None:
         flush=True,
     )
     return record
+
+
+def _start(job: Job) -> Record:
+    """Train here, or in processes of this machine where it takes several and none are there."""
+    if layout_of(job.config.parallel).devices > processes_together():
+        from vitladder.train.ranks import train_together
+
+        return train_together(job)
+    from vitladder.train.loop import train
+
+    return train(job)

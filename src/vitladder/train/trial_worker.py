@@ -26,11 +26,13 @@ from torch import Tensor
 
 from vitladder.compose import from_hydra
 from vitladder.config import Config
+from vitladder.layout import pieces
 from vitladder.train.allocation import peak_bytes
+from vitladder.train.device import DTYPE, pick_device
 from vitladder.train.heap import keep_freed_memory
-from vitladder.train.model import build_model, check_plugins
+from vitladder.train.model import build_model
 from vitladder.train.optimizer import build_optimizer
-from vitladder.train.parallel import DTYPE, pick_device
+from vitladder.train.serving import check_plugins
 from vitladder.train.step import accumulate_gradient
 
 
@@ -46,12 +48,12 @@ class Worker:
         self.device = pick_device(config.parallel.device)
         check_plugins(config, self.device.type, DTYPE[config.precision.name])
         self.half = config.precision.name == "bf16"
-        self.micro_batch = config.parallel.micro_batch
+        self.pieces = pieces(config)
         self.clip = config.optim.clip
         self.model = build_model(config).to(self.device).train()
         self.optimizer = build_optimizer(config, self.model)
         if config.compile:
-            self.model.compile_blocks()
+            self.model.compile_blocks(config.compile)
         model, batch = config.model, config.data.batch_size
         size, channels = model.image_size or 0, model.channels or 0
         self.images = torch.randn(batch, channels, size, size, device=self.device)
@@ -74,7 +76,8 @@ class Worker:
     def _step(self) -> None:
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            accumulate_gradient(self.model, self.images, self.labels, self.micro_batch)
+            kept = self.model.draw_kept(len(self.images))
+            accumulate_gradient(self.model, self.images, self.labels, kept, pieces=self.pieces)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         if self.device.type != "cpu":

@@ -15,8 +15,10 @@ from vitladder.compute.plan import Plan
 from vitladder.runs.metrics import write_row
 from vitladder.runs.tracking import Tracker
 from vitladder.train.module import Classifier, HeldOut
+from vitladder.train.precision import LossScaling
 from vitladder.train.progress import Progress
 from vitladder.train.speed import Speed
+from vitladder.train.world import World
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,8 @@ class Outlets:
 class Watch(Callback):
     """Keeps the losses, measures, and writes one row for a step; its state is in the checkpoint.
 
-    A row is written every `every` steps, where the held-out split is measured, and at the end.
+    A row is written every `every` steps, where the held-out split is measured, and at the end. On
+    several devices a loss is the mean over them, taken when it is needed and for many at once.
     """
 
     def __init__(
@@ -51,24 +54,28 @@ class Watch(Callback):
         validate_every: int,
         outlets: Outlets,
         peak: float | None,
+        world: World,
     ) -> None:
-        """Take the plan, where to write, and the peak in FLOP/s that MFU is measured against."""
+        """Take the plan, where to write, and the peak in FLOP/s of all devices, for MFU."""
         self.plan = plan
         self.batch_size = batch_size
         self.every = every
         self.validate_every = validate_every
         self.outlets = outlets
         self.peak = peak
+        self.world = world
         self.speed = Speed(batch_size)
         self.best_val_loss: float | None = None
         self.held_out: HeldOut | None = None
         self.held_out_step = 0
+        self._own: list[torch.Tensor] = []
         self._since_row: list[torch.Tensor] = []
         self._recent: deque[torch.Tensor] = deque(maxlen=RECENT)
         self._row: dict[str, float | None] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know of the time before, as plain numbers."""
+        self._collect()
         return {
             "best_val_loss": self.best_val_loss,
             "held_out": None if self.held_out is None else asdict(self.held_out),
@@ -94,9 +101,7 @@ class Watch(Callback):
         return float(torch.stack(list(self._recent)).mean()) if self._recent else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock; losses of a checkpoint go where this session's losses will lie."""
-        self._since_row = [loss.to(pl_module.device) for loss in self._since_row]
-        self._recent.extend([self._recent.popleft().to(pl_module.device) for _ in [*self._recent]])
+        """Start the clock."""
         self.speed.start(trainer.global_step)
 
     def on_train_batch_end(
@@ -106,13 +111,11 @@ class Watch(Callback):
 
         Raises Diverged for a loss that is not finite.
         """
-        loss = outputs["loss"].detach()
-        self._since_row.append(loss)
-        self._recent.append(loss)
+        self._own.append(outputs["loss"].detach())
         step = trainer.global_step
         last = step == self.plan.steps
         if step % self.every == 0 or last:
-            self._measure_training(step, pl_module)
+            self._measure_training(step, trainer, pl_module)
         # Where validation follows, the row waits for its measures.
         if step % self.validate_every and not last:
             self._write_row(step)
@@ -133,8 +136,19 @@ class Watch(Callback):
             return None
         return images_per_s * self.plan.flops_per_image / self.peak
 
-    def _measure_training(self, step: int, module: LightningModule) -> None:
+    def _collect(self) -> None:
+        """Turn this device's losses into those of the batches, on all devices at once."""
+        if not self._own:
+            return
+        losses = torch.stack(self._own).cpu()
+        self._own.clear()
+        losses = self.world.sum(losses) / self.world.layout.devices
+        self._since_row.extend(losses)
+        self._recent.extend(losses)
+
+    def _measure_training(self, step: int, trainer: Trainer, module: LightningModule) -> None:
         assert isinstance(module, Classifier)  # noqa: S101  # for the type checker
+        self._collect()
         loss = float(torch.stack(self._since_row).mean())
         self._since_row.clear()
         if not math.isfinite(loss):
@@ -147,6 +161,9 @@ class Watch(Callback):
             "images_per_s": round(speed, 2),
             "mfu": self.mfu(speed),
         }
+        plugin = trainer.precision_plugin
+        if isinstance(plugin, LossScaling):
+            self._row |= {"loss_scale": plugin.scale, "skipped_steps": plugin.skipped}
         self.outlets.progress.advance(step, loss, speed)
 
     def _measure_held_out(self, step: int, module: LightningModule) -> None:

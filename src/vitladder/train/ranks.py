@@ -1,0 +1,120 @@
+"""Starts the processes of a run on this machine, one to a device, and tells how they ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from vitladder.errors import RunFailed
+from vitladder.runs.record import Record, read_record, write_record
+from vitladder.train.job import Job, new_record, write_job
+
+# What a process may take to finish its step and to save, once it is told to end.
+_GRACE_SECONDS = 45
+_AGENT = "torch.distributed.elastic"
+_SAYS = "TORCH_CPP_LOG_LEVEL"
+log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def train_together(job: Job) -> Record:
+    """Train a run on several devices of this machine, and return its record.
+
+    torchrun's agent starts the processes and ends all of them when one dies, however it dies.
+    Raises RunFailed, once it is recorded, where the run failed.
+    """
+    with tempfile.TemporaryDirectory() as folder, _signals_kept(), _quiet():
+        # The agent is this process: if it dies, the run's processes notice, save and end.
+        own = replace(job, invocation=replace(job.invocation, process=os.getpid()))
+        file = write_job(own, Path(folder) / "job.json")
+        agent = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=job.config.parallel.devices,
+            run_id=job.place.run_key,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            shutdown_timeout=_GRACE_SECONDS,
+        )
+        try:
+            elastic_launch(agent, sys.executable)("-m", "vitladder.train.rank", str(file))
+        except SignalException as stop:
+            log.info("interrupted by %s", stop.sigval)
+        except ChildFailedError as failure:
+            _record_failure(job, _what_failed(failure))
+    return _recorded(job)
+
+
+def _recorded(job: Job) -> Record:
+    record = read_record(job.place.folder)
+    if record is None:
+        raise RunFailed("the processes of the run ended without a record")
+    return record
+
+
+def _what_failed(failure: ChildFailedError) -> str:
+    """Return which process ended the run and how: one that was killed, else the first to fail.
+
+    Those that the agent ends, and those that lose their connection, only follow.
+    """
+    for rank, ended in sorted(failure.failures.items()):
+        if ended.exitcode < 0 and ended.exitcode != -signal.SIGTERM:
+            return f"process {rank} of the run was killed by {signal.Signals(-ended.exitcode).name}"
+    rank, first = failure.get_first_failure()
+    said = first.message["message"] if isinstance(first.message, dict) else first.message
+    return f"process {rank} of the run failed: {' '.join(str(said).split())}"
+
+
+def _record_failure(job: Job, reason: str) -> None:
+    """Write why the run failed, and raise it; what the first process wrote stays beside it."""
+    known = read_record(job.place.folder)
+    if known is None or known.environment.get("invocation") != job.invocation.name:
+        known = new_record(job)
+    write_record(job.place.folder, replace(known, status="failed", error=reason))
+    raise RunFailed(reason)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put the signals' handlers back, which torchrun's agent leaves as its own."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the agent's own log off the screen: what happened is said in one line.
+
+    Nor do processes warn, as they end, of sums that a backward asked for and did not need.
+    """
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(_AGENT)]
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    said = os.environ.get(_SAYS)
+    os.environ[_SAYS] = "ERROR"
+    try:
+        yield
+    finally:
+        os.environ.pop(_SAYS)
+        if said is not None:
+            os.environ[_SAYS] = said
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,94 @@
+"""Whether the plugins of a run can serve it, and what of a kernel runs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from vitladder.compute.kernels import attention_spec
+from vitladder.compute.plan import load_encoding, load_kernel
+from vitladder.compute.shape import Shape, shape_of
+from vitladder.config import Config
+from vitladder.errors import UserError
+from vitladder.extend.position import PositionEncoding
+
+
+def check_plugins(config: Config, device: str, dtype: str) -> None:
+    """Raise UserError where the kernel or the encoding cannot serve the run, saying why."""
+    checked_encoding(config, shape_of(config.model))
+    spec = attention_spec(config, device, dtype)
+    reason = load_kernel(config).supports(spec)
+    if reason is not None:
+        asked = f" with position={config.position['name']}" if spec.bias else ""
+        raise UserError(
+            f"attention={config.attention['name']} cannot serve this run{asked}: {reason}"
+        )
+
+
+def attention_backend(config: Config, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Return which implementation the kernel runs for one image of this model; None if it has one.
+
+    The kernel is called to find out, with a bias that needs a gradient where the model's does.
+    """
+    shape = shape_of(config.model)
+    tokens, encoding = shape.tokens, checked_encoding(config, shape)
+    size = (1, shape.heads, tokens.seq, shape.head_dim)
+    q, k, v = (torch.zeros(size, dtype=dtype, device=device, requires_grad=True) for _ in range(3))
+    learned = {
+        name: nn.Parameter(table.to(device)) for name, table in encoding.parameters(tokens).items()
+    }
+    bias = encoding.bias(tokens.grid, shape.heads, device, **learned)
+    if bias is not None:
+        bias = pad(bias, (tokens.prefix, 0, tokens.prefix, 0))
+    return load_kernel(config).placed(tokens.grid, tokens.prefix).ran_backend(q, k, v, bias=bias)
+
+
+def checked_encoding(config: Config, shape: Shape) -> PositionEncoding:
+    """Return the encoding of a config; UserError where it cannot serve the shape."""
+    encoding = load_encoding(config)
+    reason = encoding.supports(shape.tokens)
+    if reason is not None:
+        raise UserError(f"position={config.position['name']} cannot serve this model: {reason}")
+    return encoding
+
+
+def check_heads_apart(config: Config, devices: int) -> None:
+    """Raise UserError where the plugins treat some of the heads unlike these among all of them.
+
+    Tensor parallelism gives each device some of the heads. A plugin that numbers its heads, and
+    does not say by `head_axes` which of its parameters belong to which, would be another model.
+    """
+    shape = shape_of(config.model)
+    count = shape.heads // devices
+    mine = slice(shape.heads - count, shape.heads)
+    encoding = checked_encoding(config, shape)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        q, k, v = torch.randn(3, 1, shape.heads, shape.tokens.seq, shape.head_dim)
+        learned = encoding.parameters(shape.tokens)
+        whole = encoding.rotate(q, k, shape.tokens.grid, 0, **learned)
+        some = {
+            name: table.narrow(axis, mine.start, count)
+            if (axis := encoding.head_axes.get(name)) is not None
+            else table
+            for name, table in learned.items()
+        }
+        apart = encoding.rotate(q[:, mine], k[:, mine], shape.tokens.grid, 0, **some)
+        for all_heads, own in zip(whole, apart, strict=True):
+            if not torch.allclose(all_heads[:, mine], own, rtol=1e-4, atol=1e-5):
+                raise UserError(
+                    f"position={config.position['name']} turns a head otherwise when it sees only "
+                    f"some of them; it needs head_axes to be split over {devices} devices"
+                )
+        kernel = load_kernel(config).placed(shape.tokens.grid, shape.tokens.prefix)
+        if kernel.supports(attention_spec(config, "cpu", "float32")) is not None:
+            return
+        together, alone = kernel(q, k, v), kernel(q[:, mine], k[:, mine], v[:, mine])
+        assert isinstance(together, Tensor)  # noqa: S101  # for the type checker
+        assert isinstance(alone, Tensor)  # noqa: S101  # for the type checker
+        if not torch.allclose(together[:, mine], alone, rtol=1e-3, atol=1e-4):
+            raise UserError(
+                f"attention={config.attention['name']} computes a head otherwise when it sees only "
+                f"some of them; it cannot be split over {devices} devices"
+            )
