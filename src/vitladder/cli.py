@@ -26,7 +26,8 @@ HELP = f"""vitladder {__version__}: a ladder of Vision Transformers, and the law
   vitladder data SOURCE                  what is in a data set (digits, a path, --hub ID)
   vitladder bench [KEY=VALUE ...]        what makes a model's training step fast on this machine;
                                          or measure the machine itself (--machine), the loading
-                                         of data (--data), the loop (--overhead)
+                                         of data (--data), the loop (--overhead), and how equal
+                                         the runs on several devices are (--parallel)
   vitladder sync STUDY                   upload a study's offline Weights & Biases runs
 
 STUDY is a folder such as outputs/demo. KEY=VALUE is Hydra's syntax; every KEY stands in conf/.
@@ -204,9 +205,10 @@ def _bench(arguments: Sequence[str]) -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--machine", action="store_true", help="peaks, bandwidth, costs of steps")
     what.add_argument("--overhead", action="store_true", help="the loop against a bare loop")
+    what.add_argument("--parallel", action="store_true", help="each layout against one device")
     what.add_argument("--data", metavar="PATH", help="our loader against ImageFolder, on a parquet")
     given = parser.parse_args(arguments)
-    if not (given.machine or given.overhead or given.data):
+    if not (given.machine or given.overhead or given.data or given.parallel):
         # torch's profiler, which counts memory, speaks on stderr unless told before it is loaded.
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")
         # A Triton kernel that is interpreted shows nothing of its speed.
@@ -215,8 +217,15 @@ def _bench(arguments: Sequence[str]) -> int:
 
         bench_ladder(given.settings)
         return 0
+    if given.parallel:
+        from vitladder.bench.command import bench_parallel
+
+        print(bench_parallel(given.settings))
+        return 0
     if given.settings:
-        raise UserError(f"bench: {given.settings[0]} is of the ladder, which no flag asks for")
+        raise UserError(
+            f"bench: {given.settings[0]} is of the ladder and of --parallel, which measure a model"
+        )
     print(bench(machine=given.machine, overhead=given.overhead, data=given.data))
     return 0
 

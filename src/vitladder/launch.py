@@ -50,9 +50,11 @@ def launch(arguments: Sequence[str]) -> int:
     if waiting or not listed:
         _check(waiting)
         command = shlex.join(["vitladder", "train", *arguments])
+        # Hydra reads settings on one side of its flag alone.
+        ordered = [*(["-m"] if multirun else []), *overrides]
         with invoked(command, multirun=multirun) as invocation:
             try:
-                each_had_its_turn = hand_over(arguments, waiting if listed else [], invocation)
+                each_had_its_turn = hand_over(ordered, waiting if listed else [], invocation)
             finally:
                 for folder in {place.study_folder for place in places}:
                     clear_stop(folder, invocation)

@@ -57,13 +57,13 @@ def _check_tensor(model: ModelConfig, layout: Layout) -> None:
     counts = {
         "model.heads": model.heads,
         "model.kv_heads": model.kv_heads,
-        "the perceptron's hidden width": hidden_width(model),
+        "the hidden width (by model.mlp_ratio)": hidden_width(model),
     }
     for name, count in counts.items():
         if count is not None and count % layout.tensor:
             raise UserError(
-                f"{name}={count} cannot be split over {layout.tensor} devices (tensor "
-                f"parallelism); give a number of devices that divides it"
+                f"{name}={count} cannot be split over the {layout.tensor} devices that share a "
+                f"layer; change it, or give a number of devices that divides it"
             )
 
 

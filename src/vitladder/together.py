@@ -49,6 +49,6 @@ def check_together(parallel: ParallelConfig, *, multirun: bool) -> None:
     if there == 1 and parallel.nodes > 1:
         raise UserError(
             f"parallel.nodes={parallel.nodes} needs this command on every node: torchrun "
-            f"--nnodes {parallel.nodes} --nproc-per-node {parallel.devices} --rdzv-backend c10d "
-            f"--rdzv-endpoint HOST:29500 -m vitladder train ..., or srun vitladder train ..."
+            f"--nnodes {parallel.nodes} --nproc-per-node {parallel.devices} --node-rank I "
+            f"--master-addr HOST -m vitladder train ..., or srun vitladder train ..."
         )

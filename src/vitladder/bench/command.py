@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,3 +41,11 @@ def _data(path: str) -> str:
     data = replace(compose_config(["data=parquet", "data.path=SOURCE"]).data, path=path)
     with tempfile.TemporaryDirectory() as folder:
         return format_benchmark(compare(data, Path(folder)))
+
+
+def bench_parallel(settings: Sequence[str]) -> str:
+    """Return how far the layouts of devices are from one device, and what they send."""
+    from vitladder.bench.parallel import compare_layouts, format_layouts
+
+    with tempfile.TemporaryDirectory() as folder:
+        return format_layouts(compare_layouts(settings, Path(folder)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -45,7 +45,15 @@ class Places:
 class PlacedBlock(Block):  # type: ignore[misc]  # timm is untyped
     """timm's pre-norm block, which hands the places on to its attention."""
 
+    compiled: Callable[..., Tensor] | None = None
+
     def forward(self, x: Tensor, places: Places, kept: Tensor | None = None) -> Tensor:
+        """Return what `as_written` does; in training by its compiled code, where there is some."""
+        if self.training and self.compiled is not None:
+            return self.compiled(x, places, kept)
+        return self.as_written(x, places, kept)
+
+    def as_written(self, x: Tensor, places: Places, kept: Tensor | None = None) -> Tensor:
         """Return tokens [B, seq, width] after attention and perceptron.
 
         `kept` is drop-path's factor of each image on either branch, [2, B, 1, 1]; None drops none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
@@ -70,13 +70,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where a run trains, who is told of it, the command and the processes it belongs to."""
+    """Where a run trains, who is told of it, the command and the processes it belongs to.
+
+    `watchers` see each step before what measures and saves it does.
+    """
 
     folder: Path
     device: torch.device
     tracker: Tracker
     invocation: Invocation
     world: World = field(default_factory=World)
+    watchers: Sequence[lightning.Callback] = ()
 
 
 def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) -> Outcome:
@@ -104,7 +108,7 @@ def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) ->
         reset_peak_memory(around.device)
         try:
             with signals.noted(), _quiet(), matmul_precision(config.precision.name):
-                trainer = _trainer(config, plan, around, [effect, watch, saver])
+                trainer = _trainer(config, plan, around, [*around.watchers, effect, watch, saver])
                 trainer.fit(module, train_batches, val_batches, ckpt_path=path if first else None)
                 if watch.held_out_step != plan.steps:
                     trainer.validate(module, val_batches, verbose=False)

@@ -74,7 +74,7 @@ class PlacedTransformer(VisionTransformer):  # type: ignore[misc]  # timm is unt
         prepare_compiler(self.drop_rates)
         for block in self.blocks:
             if isinstance(block, PlacedBlock):
-                setattr(block, "forward", compiled(block.forward, how))  # noqa: B010  # a method
+                block.compiled = compiled(block.as_written, how)
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return logits [B, classes] of images [B, channels, rows, columns].

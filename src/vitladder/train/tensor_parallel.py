@@ -15,6 +15,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Replicate
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
+    PrepareModuleInput,
     RowwiseParallel,
     parallelize_module,
 )
@@ -84,6 +85,10 @@ def share_layers(model: PlacedTransformer, shape: Shape, mesh: DeviceMesh) -> No
         plan: dict[str, ParallelStyle] = {
             name: style() for name, style in _PLAN.items() if _has(block, name)
         }
+        # SwiGLU multiplies its input twice: shared, the gradients of both are summed at once.
+        plan["mlp"] = PrepareModuleInput(
+            input_layouts=Replicate(), desired_input_layouts=Replicate()
+        )
         parallelize_module(block, mesh, plan)
 
 
