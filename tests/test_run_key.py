@@ -62,6 +62,15 @@ def test_an_option_that_came_later_counts_where_it_is_not_what_runs_had() -> Non
     assert key("attention=naive", "attention.products=input") != key("attention=naive")
 
 
+def test_devices_change_no_key_but_what_compression_loses_does() -> None:
+    for shared in (["parallel=fsdp", "parallel.devices=4"], ["parallel=pipeline"]):
+        assert key(*shared) == key()
+    compressed = ["parallel=ddp", "parallel.compress=powersgd"]
+    keys = [key("parallel=ddp", "parallel.compress=fp16"), key(*compressed)]
+    keys += [key(*compressed, f"parallel.{more}") for more in ("compress_rank=2", "devices=4")]
+    assert len({key(), *keys}) == 5
+
+
 def test_the_keys_of_runs_that_are_on_disk_stay_theirs() -> None:
     assert key() == "dc8585a8286c"
     assert key("model=s16", "precision=bf16") == "acdfd4c1b536"

@@ -28,6 +28,7 @@ HELP = f"""vitladder {__version__}: a ladder of Vision Transformers, and the law
                                          or measure the machine itself (--machine), the loading
                                          of data (--data), the loop (--overhead), and how equal
                                          the runs on several devices are (--parallel)
+  vitladder export RUN FILE              write a run's last weights as plain timm loads them
   vitladder sync STUDY                   upload a study's offline Weights & Biases runs
 
 STUDY is a folder such as outputs/demo. KEY=VALUE is Hydra's syntax; every KEY stands in conf/.
@@ -68,6 +69,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "plugins": _plugins,
         "data": _data,
         "bench": _bench,
+        "export": _export,
         "sync": _sync,
     }
     if name not in commands:
@@ -227,6 +229,17 @@ def _bench(arguments: Sequence[str]) -> int:
             f"bench: {given.settings[0]} is of the ladder and of --parallel, which measure a model"
         )
     print(bench(machine=given.machine, overhead=given.overhead, data=given.data))
+    return 0
+
+
+def _export(arguments: Sequence[str]) -> int:
+    parser = _parser("export", "write the weights of a run's last checkpoint for plain timm")
+    parser.add_argument("run", type=Path, help="a run's folder, such as outputs/demo/0dcc8f10fce1")
+    parser.add_argument("file", type=Path, help="a new file, such as weights.pth")
+    given = parser.parse_args(arguments)
+    from vitladder.train.export import export
+
+    print(export(given.run, given.file))
     return 0
 
 

@@ -33,6 +33,7 @@ from vitladder.validation import validate
 
 CONFIG_MODULE = "vitladder.conf"
 _PARSER = OverridesParser.create()
+_HERE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher", "RayLauncher")
 
 
 def register(overrides: Sequence[str]) -> None:
@@ -98,6 +99,12 @@ def lists_its_runs(overrides: Sequence[str]) -> bool:
     """Whether the chosen sweeper has a list of runs; one that searches, as optuna, has none."""
     composed = _compose(fixed_overrides(overrides), with_hydra=True)
     return str(composed.hydra.sweeper._target_).endswith("BasicSweeper")
+
+
+def trains_elsewhere(overrides: Sequence[str]) -> bool:
+    """Whether the chosen launcher takes the runs of a multirun to other machines."""
+    composed = _compose(fixed_overrides(overrides), with_hydra=True)
+    return not str(composed.hydra.launcher._target_).endswith(_HERE)
 
 
 def fixed_overrides(overrides: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from vitladder.compose import (
     compose_jobs,
     fixed_overrides,
     lists_its_runs,
+    trains_elsewhere,
 )
 from vitladder.compose_study import compose_study
 from vitladder.compute.forecast import forecast
@@ -49,6 +50,9 @@ def launch(arguments: Sequence[str]) -> int:
     each_had_its_turn = True
     if waiting or not listed:
         _check(waiting)
+        if not (multirun and trains_elsewhere(overrides)):
+            _check_here(waiting)
+        _prepare(waiting)
         command = shlex.join(["vitladder", "train", *arguments])
         # Hydra reads settings on one side of its flag alone.
         ordered = [*(["-m"] if multirun else []), *overrides]
@@ -100,7 +104,7 @@ def planned(jobs: Sequence[Sequence[str]]) -> list[Planned]:
     if len(runs) < len(each):
         print(
             f"vitladder: {len(each) - len(runs)} of {len(each)} runs differ from another in what "
-            f"changes no result (as compile, threads, parallel do) and are not trained again",
+            f"changes no result (as compile, threads, devices do) and are not trained again",
             file=sys.stderr,
         )
     return list(runs.values())
@@ -118,17 +122,26 @@ def _different(jobs: Sequence[Sequence[str]]) -> list[Planned]:
 
 
 def _check(runs: Sequence[Planned]) -> None:
-    """Raise UserError for what would fail in a run: plugins, devices, budgets, images."""
+    """Raise UserError for what would fail in a run wherever it trains: budgets, images."""
+    from vitladder.train.optimizer import check_optimizer
+
+    for run in runs:
+        _check_is_here(run)
+        check_optimizer(run.config)
+        plan(run.config, run.data)
+        check_augment(run.config.data.augment, run.config.model.image_size or 0)
+
+
+def _check_here(runs: Sequence[Planned]) -> None:
+    """Raise UserError for what this machine cannot train: devices, plugins, compilers."""
     from vitladder.train.compiler import check_compiler
     from vitladder.train.device import DTYPE, pick_device
     from vitladder.train.heap import check_allocator
-    from vitladder.train.optimizer import check_optimizer
     from vitladder.train.parallel import check_parallel_here
     from vitladder.train.precision import check_precision
     from vitladder.train.serving import check_plugins
 
     for run in runs:
-        _check_is_here(run)
         check_together(run.config.parallel, multirun=False)
         device = pick_device(run.config.parallel.device)
         check_precision(run.config.precision.name, device)
@@ -138,10 +151,6 @@ def _check(runs: Sequence[Planned]) -> None:
             check_compiler(device.type)
         if run.config.keep_memory:
             check_allocator(device.type)
-        check_optimizer(run.config)
-        plan(run.config, run.data)
-        check_augment(run.config.data.augment, run.config.model.image_size or 0)
-    _prepare(runs)
 
 
 def _check_is_here(run: Planned) -> None:

@@ -14,8 +14,11 @@ def check_parallel(config: Config) -> None:
     """Raise UserError where the config's devices cannot share its work."""
     _check_devices(config)
     layout = layout_of(config.parallel)
-    _check_tensor(config.model, layout)
-    if layout.stages > config.model.depth and config.ladder.relative is None:
+    # The ladder chooses width and depth, and with them the heads, when the data are known.
+    sized = config.ladder.relative is None or config.model.kv_heads is not None
+    if sized:
+        _check_tensor(config.model, layout)
+    if sized and layout.stages > config.model.depth:
         raise UserError(
             f"parallel=pipeline over {layout.stages} devices needs as many blocks; "
             f"model.depth={config.model.depth}"
@@ -101,7 +104,7 @@ def _check_pipeline(config: Config, layout: Layout) -> None:
         raise UserError(
             f"parallel=pipeline needs a micro-batch for each of its {layout.stages} devices, and "
             f"data.batch_size={batch} makes {pieces(config)}; give a batch that is a multiple of "
-            f"{layout.stages} and a parallel.micro_batch of at most a {layout.stages}th of it"
+            f"{layout.stages}, and smaller micro-batches where parallel.micro_batch is given"
         )
 
 
@@ -116,6 +119,11 @@ def _check_options(config: Config) -> None:
         raise UserError(
             f"parallel.compress={config.parallel.compress} compresses the gradients that "
             f"parallel=ddp sends; parallel={name} has none of them"
+        )
+    if config.parallel.compress == "powersgd" and precision == "fp16":
+        raise UserError(
+            "parallel.compress=powersgd feeds back the error of what it sent, which an overflow of "
+            "precision=fp16 makes infinite for good; use precision=bf16, or compress=fp16"
         )
     if config.parallel.compress == "powersgd" and config.parallel.compress_from < 2:
         raise UserError(

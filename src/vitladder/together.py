@@ -50,5 +50,6 @@ def check_together(parallel: ParallelConfig, *, multirun: bool) -> None:
         raise UserError(
             f"parallel.nodes={parallel.nodes} needs this command on every node: torchrun "
             f"--nnodes {parallel.nodes} --nproc-per-node {parallel.devices} --node-rank I "
-            f"--master-addr HOST -m vitladder train ..., or srun vitladder train ..."
+            f"--master-addr HOST -m vitladder train ..., or srun --nodes {parallel.nodes} "
+            f"--ntasks-per-node {parallel.devices} --kill-on-bad-exit=1 vitladder train ..."
         )

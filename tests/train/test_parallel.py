@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from together import Case, StopAt, case, each_process, losses, train
 from torch import Tensor
 
+from vitladder.runs.metrics import read_rows
 from vitladder.train import checkpoint
 from vitladder.train.module import Classifier
 
@@ -65,6 +66,11 @@ def finish(cases: Sequence[Case]) -> None:
         assert train(given).status == "complete"
 
 
+def norms(folder: Path) -> list[float]:
+    """The norm of every step's gradient, before it was clipped."""
+    return [float(row["grad_norm"]) for row in read_rows(folder)]
+
+
 def saved_weights(folder: Path) -> dict[str, Tensor]:
     return dict(torch.load(folder / checkpoint.FILE, weights_only=True)["state_dict"])
 
@@ -112,7 +118,9 @@ def test_shares_of_a_batch_draw_apart_parts_of_a_layer_alike_and_uneven_shares_a
     even = [*MODEL, "data.batch_size=24", "compute.steps=3"]
     alone = case(tmp_path / "alone", *uneven)
     mixed = case(tmp_path / "mixed", *uneven, "data.augment.mixup=0.4")
-    finish([alone, mixed])
+    exact = [*even, "precision=fp64"]
+    alone_exact = case(tmp_path / "exact", *exact)
+    finish([alone, mixed, alone_exact])
     pieces = ["parallel=ddp", "parallel.micro_batch=5", "parallel.remat=block"]
     cases = {
         "ddp": case(tmp_path / "ddp", *uneven, *pieces),
@@ -122,7 +130,13 @@ def test_shares_of_a_batch_draw_apart_parts_of_a_layer_alike_and_uneven_shares_a
         "apart": case(tmp_path / "apart", *even, "parallel=ddp", watchers=[Drawn(same=False)]),
         "alike": case(tmp_path / "alike", *even, "parallel=tp", watchers=[Drawn(same=True)]),
     }
-    each_process(2, finish, list(cases.values()))
+    layouts = [way for way in OF_TWO if way != "parallel=ddp"]
+    in_fp64 = [case(tmp_path / f"exact-{way}", *exact, way) for way in layouts]
+    each_process(2, finish, [*cases.values(), *in_fp64])
+    for given in in_fp64:
+        expected = losses(alone_exact.folder)
+        assert losses(given.folder) == pytest.approx(expected, abs=1e-13), given.folder
+        assert norms(given.folder) == pytest.approx(norms(alone_exact.folder), rel=1e-12)
     for name in ("ddp", "fsdp", "tp", "mixed"):
         reference = mixed if name == "mixed" else alone
         expected = losses(reference.folder)

@@ -113,6 +113,25 @@ def test_a_killed_process_ends_all_at_once_and_the_run_goes_on_from_its_checkpoi
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
+def test_a_signal_before_the_first_step_stops_the_whole_study(command: str) -> None:
+    study = start(command, "-m", "compute.steps=400", "study=early", "parallel=ddp", "seed=0,1")
+    while study.poll() is None and not ranks_of(study):
+        try:
+            study.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+    study.send_signal(signal.SIGINT)
+    output, errors = study.communicate(timeout=60)
+    assert study.returncode == 130, output
+    # An interpreter that is interrupted while it starts says so itself, before our last line.
+    assert errors.endswith("vitladder: interrupted; the same command goes on where it stopped\n")
+    known = record("early")
+    assert known["status"] == "interrupted"
+    assert known["error"] == "SIGINT before the first step"
+
+
+@pytest.mark.slow
 def test_a_study_starts_the_processes_of_each_run_itself(command: str) -> None:
     study = start(command, "-m", "compute.steps=6", "study=two", "parallel=ddp", "seed=0,1")
     output, errors = study.communicate(timeout=120)

@@ -62,13 +62,20 @@ def forecast(config: Config, data: DataShape, plan: Plan, machine: Machine) -> F
         assumed=machine.assumed,
         micro_batch=largest_micro_batch(config),
         peak_memory_bytes=_peak(config, data, shape),
-        memory_bytes=machine.memory,
+        memory_bytes=_memory_of_a_device(config, machine),
         step_seconds=step,
         seconds=run,
         mfu=None if rate is None or top is None else rate / top,
         communication_bytes=sent_in_a_step(config),
         why_no_time=unknown,
     )
+
+
+def _memory_of_a_device(config: Config, machine: Machine) -> int | None:
+    """Return what each device has; on a CPU devices are processes that share the machine's."""
+    if machine.memory is None or machine.device != "cpu":
+        return machine.memory
+    return machine.memory // config.parallel.devices
 
 
 def _peak(config: Config, data: DataShape, shape: Shape) -> int | None:

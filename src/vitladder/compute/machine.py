@@ -77,7 +77,8 @@ def machine_of(config: Config) -> Machine:
         return _this_gpu()
     if wanted == "mps" or (wanted == "auto" and there["mps"]):
         return _unknown("Apple GPU", "mps", memory=_memory())
-    return _this_cpu(config.precision.name, config.threads or torch.get_num_threads())
+    own = max(1, torch.get_num_threads() // config.parallel.devices)
+    return _this_cpu(config.precision.name, config.threads or own)
 
 
 def _this_gpu() -> Machine:

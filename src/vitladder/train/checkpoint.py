@@ -16,6 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from vitladder.data.loader import TrainLoader
+from vitladder.errors import UserError
 from vitladder.runs.atomic import replacing
 from vitladder.runs.invocation import Invocation, abandoned
 from vitladder.runs.record import now
@@ -47,13 +48,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Signals:
-    """Notes SIGINT and SIGTERM instead of dying of them, and the death of the command itself."""
+    """Notes signals that ask for an end instead of dying of them, and the command's own death.
+
+    A SIGHUP that is ignored, as nohup has it, stays ignored.
+    """
 
     def __init__(self, invocation: Invocation) -> None:
         """Nothing has come yet."""
         self._received: signal.Signals | None = None
         self._invocation = invocation
-        self._before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {
+            number: signal.getsignal(number)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+        }
 
     def received(self) -> signal.Signals | None:
         """Return the signal that asks this run to end, or None; SIGHUP if its command is dead."""
@@ -172,3 +180,33 @@ class Checkpoints(Callback):
             self._looked, self._looked_step = now, step
             self._look_at = step + max(1, ahead)
         return None if reason == _NOTHING else reason
+
+
+def agreed_step(path: Path, world: World) -> int:
+    """Return the step of a checkpoint, which all processes must see; 0 where there is none.
+
+    Raises UserError for a file that is no checkpoint, or that some processes do not have.
+    """
+    step = checkpoint_step(path)
+    if not world.same(step):
+        raise UserError(
+            f"not all processes of this run find {path}; `outputs` must be a folder that all nodes "
+            f"share"
+        )
+    return step
+
+
+def checkpoint_step(path: Path) -> int:
+    """Return the step of a checkpoint, 0 where there is none.
+
+    Raises UserError for a file that is no checkpoint.
+    """
+    if not path.exists():
+        return 0
+    try:
+        return int(torch.load(path, map_location="meta", weights_only=True)["global_step"])
+    except Exception as error:
+        raise UserError(
+            f"{path} is not a checkpoint that can be read ({type(error).__name__}); "
+            f"remove it to start this run anew"
+        ) from error

@@ -22,10 +22,11 @@ def clip_shared(parameters: Sequence[nn.Parameter], copies: Sequence[int], most:
     for parameter, count in zip(parameters, copies, strict=True):
         if parameter.grad is not None:
             parts[count].append(local(parameter.grad))
-    device = local(parameters[0]).device
-    squares = torch.zeros((), dtype=torch.float32, device=device)
+    first = local(parameters[0])
+    wide = torch.promote_types(first.dtype, torch.float32)
+    squares = torch.zeros((), dtype=wide, device=first.device)
     for count, gradients in parts.items():
-        squares += get_total_norm(gradients).float().square() / count
+        squares += get_total_norm(gradients).to(wide).square() / count
     dist.all_reduce(squares)
     norm = squares.sqrt()
     scale = torch.clamp(most / (norm + 1e-6), max=1.0)

@@ -18,7 +18,6 @@ from vitladder.compute.plan import Plan, validate_every
 from vitladder.config import Config
 from vitladder.data.cache import Prepared
 from vitladder.data.loader import TrainLoader, ValLoader, train_loader
-from vitladder.errors import UserError
 from vitladder.layout import share
 from vitladder.runs import metrics
 from vitladder.runs.invocation import Invocation
@@ -87,9 +86,11 @@ def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) ->
     """Train to the plan's last step, going on from the folder's checkpoint if there is one."""
     world = around.world
     path = around.folder / checkpoint.FILE
-    first = agreed_step(path, world)
+    first = checkpoint.agreed_step(path, world)
     if first:
         log.info("going on from step %d", first)
+        if config.parallel.compress == "powersgd":
+            log.info("PowerSGD begins anew: its errors are in no checkpoint")
     train_batches, val_batches = _batches(config, plan, prepared, world)
     alone = world.leads and not around.invocation.multirun
     progress = make_progress(plan.steps, around.folder.name, alone=alone)
@@ -121,7 +122,7 @@ def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) ->
             progress.close()
     results = _results(watch, trainer.global_step, around.device)
     measured: dict[str, Any] = {"effective_precision": effect.found}
-    if isinstance(trainer.strategy, CompressingDDP):
+    if isinstance(trainer.strategy, CompressingDDP) and config.parallel.compress != "none":
         measured["compressed_buckets"] = trainer.strategy.hook_calls
     return Outcome(status, error, results, saver.started, saver.earlier_seconds, measured)
 
@@ -162,41 +163,10 @@ def _watch(config: Config, plan: Plan, outlets: Outlets, around: Surroundings) -
     )
 
 
-def agreed_step(path: Path, world: World) -> int:
-    """Return the step of a checkpoint, which all processes must see; 0 where there is none.
-
-    Raises UserError for a file that is no checkpoint, or that some processes do not have.
-    """
-    step = checkpoint_step(path)
-    least, most = (abs(number) for number in world.largest([-step, step]))
-    if least != most:
-        raise UserError(
-            f"not all processes of this run find {path}; `outputs` must be a folder that all nodes "
-            f"share"
-        )
-    return step
-
-
-def checkpoint_step(path: Path) -> int:
-    """Return the step of a checkpoint, 0 where there is none.
-
-    Raises UserError for a file that is no checkpoint.
-    """
-    if not path.exists():
-        return 0
-    try:
-        return int(torch.load(path, map_location="meta", weights_only=True)["global_step"])
-    except Exception as error:
-        raise UserError(
-            f"{path} is not a checkpoint that can be read ({type(error).__name__}); "
-            f"remove it to start this run anew"
-        ) from error
-
-
 def _trainer(
     config: Config, plan: Plan, around: Surroundings, callbacks: list[lightning.Callback]
 ) -> lightning.Trainer:
-    return lightning.Trainer(
+    trainer = lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(around.device.type, around.device.type),
         devices=config.parallel.devices,
         num_nodes=config.parallel.nodes,
@@ -219,6 +189,23 @@ def _trainer(
         use_distributed_sampler=False,
         default_root_dir=around.folder,
     )
+    leave_signals(trainer)
+    return trainer
+
+
+def leave_signals(trainer: lightning.Trainer) -> None:
+    """Keep Lightning from handling SIGTERM itself, as `Signals` does.
+
+    On several devices it would ask all of them before every step, through the GPU, and from
+    within its handler, where another collective may be on its way.
+    """
+    owners = {
+        trainer._signal_connector: "register_signal_handlers",
+        trainer.fit_loop.epoch_loop: "_broadcast_sigterm_tensor",
+    }
+    for owner, name in owners.items():
+        assert callable(getattr(owner, name))  # noqa: S101  # a Lightning that has it no more
+        setattr(owner, name, lambda: None)
 
 
 @contextmanager

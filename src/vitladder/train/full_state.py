@@ -81,6 +81,9 @@ class FullState:
                 optimizer.state[parameter] = {
                     key: self._part(name, value, parameter) for key, value in values.items()
                 }
+                if group.get("fused") and "step" in values:
+                    # One kernel updates all, and reads their counts where the parameters are.
+                    optimizer.state[parameter]["step"] = values["step"].to(parameter.device)
 
     def _full(self, name: str, value: Any) -> Any:
         """Return a parameter, or what an optimizer keeps for it, whole and on the CPU."""

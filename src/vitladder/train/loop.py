@@ -36,6 +36,7 @@ from vitladder.train.tune import Tuned, tune
 from vitladder.train.world import World, joined
 
 log = logging.getLogger("vitladder")
+_WARNINGS = logging.getLogger("py.warnings")
 
 
 def train(job: Job) -> Record:
@@ -189,13 +190,15 @@ def _log_file(file: Path) -> Iterator[None]:
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     level = log.level
-    log.addHandler(handler)
+    for logger in (log, _WARNINGS):
+        logger.addHandler(handler)
+        logger.propagate = False
     log.setLevel(logging.INFO)
-    log.propagate = False
     try:
         yield
     finally:
-        log.removeHandler(handler)
+        for logger in (log, _WARNINGS):
+            logger.removeHandler(handler)
         log.setLevel(level)
         handler.close()
 

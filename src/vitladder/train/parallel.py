@@ -67,7 +67,7 @@ class SharedModelStrategy(ModelParallelStrategy):
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> Any:
         """Read the file on every process, and take this one's part of model and optimizer."""
         del weights_only
-        saved = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
+        saved = torch.load(checkpoint_path, map_location="cpu", weights_only=True, mmap=True)
         whole: Mapping[str, Tensor] = {
             name.removeprefix("model."): value for name, value in saved["state_dict"].items()
         }
@@ -115,7 +115,7 @@ def check_parallel_here(config: Config, device: torch.device) -> None:
             f"split; use adamw, lion or sgd, or parallel=ddp"
         )
     if layout.tensor > 1:
-        check_heads_apart(config, layout.tensor)
+        check_heads_apart(config, layout.tensor, device)
 
 
 def _devices_here(device: torch.device) -> tuple[int, str]:

@@ -66,7 +66,7 @@ class Pipeline:
         drawn: dict[str, Any] = {} if kept is None else {"kept": kept}
         losses: list[Tensor] = []
         target = labels if self.stage.last else None
-        self._schedule.step(*inputs, target=target, losses=losses, return_outputs=False, **drawn)
+        self._schedule.step(*inputs, target=target, losses=losses, **drawn)
         self._sum_shared_gradients()
         if not losses:
             return torch.zeros((), dtype=torch.float32, device=images.device)
@@ -86,6 +86,8 @@ class Pipeline:
         return None
 
     def _new_schedule(self, images: Tensor, kept: Tensor | None) -> Schedule1F1B:
+        # The first collective of a group lets NCCL connect all of it, which sends alone do not.
+        dist.all_reduce(torch.zeros(1, device=images.device))
         piece = images[: self._batch // self._pieces]
         # That they need a gradient tells each stage to send it back.
         tokens = self._tokens_like(piece).requires_grad_()

@@ -110,15 +110,18 @@ def check_precision(name: str, device: torch.device) -> None:
 def matmul_precision(name: str) -> Iterator[None]:
     """Let float32 products be TF32 where that is asked, and exact everywhere else."""
     before = torch.get_float32_matmul_precision()
-    convolutions = getattr(torch.backends.cudnn, "conv")  # noqa: B009  # unknown to the stubs
-    convolutions_before = convolutions.fp32_precision
+    # cuDNN has two switches, which torch wants to be alike; torch's type stubs know neither.
+    switches = [getattr(torch.backends.cudnn, layer) for layer in ("conv", "rnn")]
+    switches_before = [switch.fp32_precision for switch in switches]
     torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
-    convolutions.fp32_precision = "tf32" if name == "tf32" else "ieee"
+    for switch in switches:
+        switch.fp32_precision = "tf32" if name == "tf32" else "ieee"
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-        convolutions.fp32_precision = convolutions_before
+        for switch, value in zip(switches, switches_before, strict=True):
+            switch.fp32_precision = value
 
 
 def effective_precision(plugin: Precision, model: nn.Module) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -20,49 +21,74 @@ from vitladder.errors import RunFailed
 from vitladder.runs.record import Record, read_record, write_record
 from vitladder.train.job import Job, new_record, write_job
 
-# What a process may take to finish its step and to save, once it is told to end.
+# What a process may take to finish its step and to save, once it is told to end; torchrun's agent
+# gives them 30 where another has died.
 _GRACE_SECONDS = 45
 _AGENT = "torch.distributed.elastic"
 _SAYS = "TORCH_CPP_LOG_LEVEL"
 log = logging.getLogger(__name__)
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def train_together(job: Job) -> Record:
     """Train a run on several devices of this machine, and return its record.
 
     torchrun's agent starts the processes and ends all of them when one dies, however it dies.
-    Raises RunFailed, once it is recorded, where the run failed.
+    Raises RunFailed where the run failed and KeyboardInterrupt after a signal, once it is recorded.
     """
     with tempfile.TemporaryDirectory() as folder, _signals_kept(), _quiet():
         # The agent is this process: if it dies, the run's processes notice, save and end.
         own = replace(job, invocation=replace(job.invocation, process=os.getpid()))
         file = write_job(own, Path(folder) / "job.json")
-        agent = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=job.config.parallel.devices,
-            run_id=job.place.run_key,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=0,
-            shutdown_timeout=_GRACE_SECONDS,
-        )
         try:
-            elastic_launch(agent, sys.executable)("-m", "vitladder.train.rank", str(file))
+            elastic_launch(_agent(job), sys.executable)("-m", "vitladder.train.rank", str(file))
         except SignalException as stop:
-            log.info("interrupted by %s", stop.sigval)
+            _record_interruption(job, stop)
         except ChildFailedError as failure:
             _record_failure(job, _what_failed(failure))
-    return _recorded(job)
-
-
-def _recorded(job: Job) -> Record:
-    record = read_record(job.place.folder)
+    record = _own_record(job)
     if record is None:
         raise RunFailed("the processes of the run ended without a record")
     return record
+
+
+def _agent(job: Job) -> LaunchConfig:
+    """Return what torchrun's agent shall do: all on this machine, and no second try."""
+    options: dict[str, Any] = {
+        "run_id": job.place.run_key,
+        "rdzv_backend": "c10d",
+        "rdzv_endpoint": "localhost:0",
+        # A laptop's own name is not always known to it.
+        "local_addr": "127.0.0.1",
+        "max_restarts": 0,
+        # A SIGHUP that is ignored, as by nohup, shall stay so; one that is not ends this process.
+        "signals_to_handle": "SIGTERM,SIGINT",
+        "shutdown_timeout": _GRACE_SECONDS,
+    }
+    known = {field.name for field in fields(LaunchConfig)}
+    devices = job.config.parallel.devices
+    return LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=devices,
+        **{name: value for name, value in options.items() if name in known},
+    )
+
+
+def _own_record(job: Job) -> Record | None:
+    """Return what this command has recorded of the run, if anything."""
+    record = read_record(job.place.folder)
+    mine = record is not None and record.environment.get("invocation") == job.invocation.name
+    return record if mine else None
+
+
+def _record_interruption(job: Job, stop: SignalException) -> None:
+    """Write that a signal ended the run, unless it has said so itself, and raise it."""
+    reason = f"{signal.Signals(stop.sigval).name} before the first step"
+    if _own_record(job) is None:
+        write_record(job.place.folder, replace(new_record(job), error=reason))
+    raise KeyboardInterrupt(reason)
 
 
 def _what_failed(failure: ChildFailedError) -> str:
@@ -79,11 +105,12 @@ def _what_failed(failure: ChildFailedError) -> str:
 
 
 def _record_failure(job: Job, reason: str) -> None:
-    """Write why the run failed, and raise it; what the first process wrote stays beside it."""
-    known = read_record(job.place.folder)
-    if known is None or known.environment.get("invocation") != job.invocation.name:
-        known = new_record(job)
-    write_record(job.place.folder, replace(known, status="failed", error=reason))
+    """Write why the run failed, and raise it; a run that has ended otherwise keeps its record."""
+    known = _own_record(job) or replace(new_record(job), status="failed")
+    if known.status != "failed":
+        log.warning("the run is recorded as %s; afterwards %s", known.status, reason)
+        return
+    write_record(job.place.folder, replace(known, error=reason))
     raise RunFailed(reason)
 
 

@@ -17,7 +17,7 @@ from vitladder.run_key import run_key
 from vitladder.runs.invocation import abandoned, current, request_stop, stop_requested
 from vitladder.runs.record import Record
 from vitladder.runs.sweep import Place, claimed
-from vitladder.together import processes_together
+from vitladder.together import check_together, processes_together
 from vitladder.train.job import Job
 
 
@@ -56,17 +56,23 @@ def _together(config: Config, shape: DataShape, place: Place) -> float | None:
     """Train with the processes that were started beside this one, if the first of them says so."""
     from vitladder.train.device import pick_device
     from vitladder.train.loop import train
-    from vitladder.train.world import joined
+    from vitladder.train.world import check_shared, joined
 
+    check_together(config.parallel, multirun=False)
     with joined(config.parallel, pick_device(config.parallel.device)) as world:
+        if not world.same(int(place.run_key, 16)):
+            raise UserError("the processes of this run see different data, plugins or settings")
         if not world.leads:
-            if world.leaders(0):
+            needed = world.as_leader_says(0)
+            check_shared(place, world)
+            if needed:
                 train(Job(config, shape, place, current()))
             return None
         with claimed(place, current().name) as mine:
             record = place.finished()
             needed = mine and record is None and not stop_requested(place.study_folder)
-            world.leaders(int(needed))
+            world.as_leader_says(int(needed))
+            check_shared(place, world)
             if needed:
                 record = _train(config, shape, place)
     return record.results.val_loss if record is not None else None

@@ -24,10 +24,12 @@ log = logging.getLogger(__name__)
 
 
 RECENT = 100
+# Loss scaling makes small gradients larger: below this it would make large ones vanish.
+LEAST_SCALE = 2.0**-14
 
 
 class Diverged(Exception):  # noqa: N818  # a result of a run, not a fault of the program
-    """The loss, in training or on the held-out split, is not finite."""
+    """The loss, in training or on the held-out split, or the gradient is not finite."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ class Watch(Callback):
             return
         losses = torch.stack(self._own).cpu()
         self._own.clear()
-        losses = self.world.sum(losses) / self.world.layout.devices
+        if self.world.layout.devices > 1:
+            # In one format: stages of a pipeline that have no loss do not know the last one's.
+            losses = self.world.sum(losses.double()) / self.world.layout.devices
         self._since_row.extend(losses)
         self._recent.extend(losses)
 
@@ -164,6 +168,8 @@ class Watch(Callback):
         plugin = trainer.precision_plugin
         if isinstance(plugin, LossScaling):
             self._row |= {"loss_scale": plugin.scale, "skipped_steps": plugin.skipped}
+            if plugin.scale < LEAST_SCALE:
+                raise Diverged(f"the gradients overflow float16 at any loss scale, at step {step}")
         self.outlets.progress.advance(step, loss, speed)
 
     def _measure_held_out(self, step: int, module: LightningModule) -> None:

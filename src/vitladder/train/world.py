@@ -17,7 +17,9 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch import Tensor
 
 from vitladder.config import ParallelConfig
+from vitladder.errors import UserError
 from vitladder.layout import Layout, layout_of
+from vitladder.runs.sweep import Place
 from vitladder.together import processes_together
 
 # A rank may wait for another that decodes a large data set, or writes a large checkpoint.
@@ -56,7 +58,12 @@ class World:
         dist.all_reduce(numbers, dist.ReduceOp.MAX)
         return [int(number) for number in numbers]
 
-    def leaders(self, value: int) -> int:
+    def same(self, value: int) -> bool:
+        """Return whether all processes have the same number, of 62 bits at most."""
+        least, most = self.largest([-value, value])
+        return -least == most
+
+    def as_leader_says(self, value: int) -> int:
         """Return the number that the first process has."""
         numbers = torch.tensor([value], dtype=torch.int64)
         if self.layout.devices > 1:
@@ -95,7 +102,18 @@ def joined(parallel: ParallelConfig, device: torch.device) -> Iterator[World]:
         world_size=layout.devices,
         timeout=_PATIENCE,
     )
-    try:
-        yield world
-    finally:
-        dist.destroy_process_group()
+    # After an exception the connections end with this process, which lets the others know.
+    yield world
+    # One that leaves while another still speaks to it makes that one fail.
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def check_shared(place: Place, world: World) -> None:
+    """Raise UserError on all processes where one does not see the folder that the first made."""
+    [missing] = world.largest([int(not place.folder.is_dir())])
+    if missing:
+        raise UserError(
+            f"not all processes of this run find {place.folder}; `outputs` must be a folder that "
+            f"all nodes share"
+        )
