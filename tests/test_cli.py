@@ -193,6 +193,8 @@ def test_what_the_ladder_itself_varies_cannot_be_given_to_it(command: str) -> No
     assert_one_line(run(command, "bench", "attention=linear"), "the ladder itself varies attention")
     with pytest.raises(UserError, match="bench: the ladder itself varies tune"):
         bench_ladder(["tune=true"])
+    with pytest.raises(UserError, match="the ladder is of one device; leave out parallel=ddp"):
+        bench_ladder(["parallel=ddp"])
 
 
 def test_runs_that_differ_in_nothing_that_counts_are_trained_once(command: str) -> None:

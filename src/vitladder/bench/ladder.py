@@ -14,6 +14,7 @@ from vitladder.compute.kernels import variants
 from vitladder.compute.plan import plan, resolve
 from vitladder.compute.profile import this_machine
 from vitladder.config import ComputeConfig, Config, DataShape
+from vitladder.errors import UserError
 from vitladder.train import candidates
 from vitladder.train.candidates import Choice, Here, Step
 from vitladder.train.device import DTYPE, device_name, peak_flops, pick_device
@@ -83,6 +84,11 @@ class Ladder:
 
 def benchable(config: Config) -> Config:
     """Return the resolved config of the model to measure; raises UserError for what cannot be."""
+    if config.parallel.name != "single":
+        raise UserError(
+            f"bench: the ladder is of one device; leave out parallel={config.parallel.name}, or see "
+            f"bench --parallel"
+        )
     resolved = resolve(config, DATA)
     device = pick_device(resolved.parallel.device)
     check_plugins(resolved, device.type, DTYPE[resolved.precision.name])
