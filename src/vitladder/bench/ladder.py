@@ -86,8 +86,8 @@ def benchable(config: Config) -> Config:
     """Return the resolved config of the model to measure; raises UserError for what cannot be."""
     if config.parallel.name != "single":
         raise UserError(
-            f"bench: the ladder is of one device; leave out parallel={config.parallel.name}, or see "
-            f"bench --parallel"
+            f"bench: the ladder is of one device; leave out parallel={config.parallel.name}, or "
+            f"see bench --parallel"
         )
     resolved = resolve(config, DATA)
     device = pick_device(resolved.parallel.device)
