@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
@@ -38,6 +38,7 @@ def comes_back(law: Law, columns: np.ndarray, loss: np.ndarray, planted: dict[st
 
 
 @few
+@example(2.0, 0.734375, 0.25, 0.5, 0.375)  # takes more than 300 steps
 @given(st.floats(0.2, 2), exponents, exponents, shares, shares)
 def test_parametric(e: float, alpha: float, beta: float, a: float, b: float) -> None:
     sizes, images = (x.ravel() for x in np.meshgrid(np.geomspace(3e3, 1e6, 5), X[:5]))
@@ -61,6 +62,7 @@ def test_three_terms_over_any_columns(powers: list[float], seed: int) -> None:
 
 
 @few
+@example(0.05, 0.25, 9.625, 1.0)  # takes more than 300 steps
 @given(st.floats(0.05, 0.6), st.floats(0.05, 0.4), st.floats(7.3, 9.7), shares)
 def test_zhai(b: float, c: float, log_d: float, size: float) -> None:
     d, a = 10**log_d, size * (1e8 + 10**log_d) ** b

@@ -19,9 +19,10 @@ from scipy.optimize import lsq_linear
 from vitladder.laws.criterion import Criterion, Matrix, Vector
 from vitladder.laws.law import Law, NoLaw
 from vitladder.laws.model import Rows
-from vitladder.laws.newton import GONE, descend
+from vitladder.laws.newton import GONE, descend, minimise
 
 AGREE = 1e-9  # relative to the lowest objective: starts within it found the same optimum
+LONGEST = 2000  # steps of the best start
 EXACT = 1e-24  # objectives below this a row are zero but for rounding
 TOUCHING = 1e-7  # residuals below it count as 0 in the optimality of least absolute deviation
 ILL_CONDITIONED = 1e4  # two parameters cannot be told apart beyond it
@@ -142,9 +143,15 @@ def fit_law(problem: Problem, near: Optimum | None = None) -> Optimum:
     theta = theta[order[: problem.law.refined if near is None else Law.refined]]
     if near is not None:
         theta = np.vstack([theta, near.theta])
-    theta, _ = descend(objectives, theta, rows.model.floors(problem.target))
+    floors = rows.model.floors(problem.target)
+    theta, _ = descend(objectives, theta, floors)
     totals = exact_totals(problem, rows, theta)
     best = int(np.argmin(totals))
+    if near is None:
+        # Where data have no noise, the way down to the one best start can be long.
+        theta[best], _ = minimise(objectives[-1], theta[best : best + 1], floors, LONGEST)
+        totals = exact_totals(problem, rows, theta)
+        best = int(np.argmin(totals))
     rounding = EXACT * len(problem.target) * problem.criterion.steepest
     agreeing = totals <= totals[best] * (1 + AGREE) + rounding
     return Optimum(
