@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -19,6 +20,9 @@ from vitladder.runs.record import Record
 from vitladder.runs.sweep import Place, claimed
 from vitladder.together import check_together, processes_together
 from vitladder.train.job import Job
+
+if TYPE_CHECKING:
+    from vitladder.train.world import World
 
 
 def place_of(config: Config) -> Place:
@@ -53,29 +57,48 @@ def task(composed: DictConfig) -> float | None:
 
 
 def _together(config: Config, shape: DataShape, place: Place) -> float | None:
-    """Train with the processes that were started beside this one, if the first of them says so."""
+    """Train with the processes that were started beside this one, if the first of them says so.
+
+    A process that ends by an exception waits for no other: its connections end with it.
+    """
     from vitladder.train.device import pick_device
-    from vitladder.train.loop import train
-    from vitladder.train.world import check_shared, joined
+    from vitladder.train.world import joined
 
     check_together(config.parallel, multirun=False)
+    job = Job(config, shape, place, current())
     with joined(config.parallel, pick_device(config.parallel.device)) as world:
         if not world.same(int(place.run_key, 16)):
             raise UserError("the processes of this run see different data, plugins or settings")
-        if not world.leads:
-            needed = world.as_leader_says(0)
-            check_shared(place, world)
-            if needed:
-                train(Job(config, shape, place, current()))
-            return None
-        with claimed(place, current().name) as mine:
-            record = place.finished()
-            needed = mine and record is None and not stop_requested(place.study_folder)
-            world.as_leader_says(int(needed))
-            check_shared(place, world)
-            if needed:
-                record = _train(config, shape, place)
+        if world.leads:
+            return _lead(job, world)
+        _follow(job, world)
+        return None
+
+
+def _lead(job: Job, world: World) -> float | None:
+    from vitladder.train.world import check_shared
+
+    place = job.place
+    with claimed(place, job.invocation.name) as mine:
+        record = place.finished()
+        needed = mine and record is None and not stop_requested(place.study_folder)
+        world.as_leader_says(int(needed))
+        check_shared(place, world)
+        if needed:
+            record = _train(job.config, job.data, place)
+            if record is None:
+                raise SystemExit(1)
     return record.results.val_loss if record is not None else None
+
+
+def _follow(job: Job, world: World) -> None:
+    from vitladder.train.loop import train
+    from vitladder.train.world import check_shared
+
+    needed = world.as_leader_says(0)
+    check_shared(job.place, world)
+    if needed and train(job).status == "interrupted":
+        raise KeyboardInterrupt
 
 
 def _train(config: Config, shape: DataShape, place: Place) -> Record | None:
