@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 from vitladder.compose import CONFIG_MODULE, register
-from vitladder.compute.plan import plan
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.runs.invocation import Invocation, stop_requested
-from vitladder.runs.record import Record, Results, now, write_record
+from vitladder.runs.record import write_record
 from vitladder.runs.sweep import Place, died
+from vitladder.train.job import Job, new_record
 from vitladder.train.task import task
 
 # Set to 1, it lets an exception pass where Hydra would print its traceback and exit.
@@ -89,17 +89,6 @@ def _what_happened(fault: Exception, dead: Sequence[Planned]) -> str:
 
 
 def _record_killed(run: Planned, invocation: Invocation) -> None:
-    record = Record(
-        run_key=run.place.run_key,
-        study=run.place.study,
-        status="failed",
-        config=asdict(run.config),
-        plan=asdict(plan(run.config, run.data)),
-        results=Results(),
-        environment={"invocation": invocation.name},
-        times={"start": now(), "end": now(), "seconds": 0.0},
-        command=invocation.command,
-        error=KILLED,
-    )
-    write_record(run.place.folder, record)
+    begun = new_record(Job(run.config, run.data, run.place, invocation))
+    write_record(run.place.folder, replace(begun, status="failed", error=KILLED))
     print(f"{run.place.run_key} failed: {KILLED}", flush=True)
