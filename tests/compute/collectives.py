@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,9 +15,8 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing._internal.distributed.fake_pg import FakeStore
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from vitladder.compute.communication import all_reduce_bytes, reduce_scatter_bytes
+from vitladder.bench.sent import Sent
 from vitladder.config import Config
 from vitladder.layout import layout_of, pieces, share
 from vitladder.train.compression import compression_hook
@@ -24,42 +25,17 @@ from vitladder.train.parallel import share_model
 from vitladder.train.pipeline import Pipeline
 
 
-class Sent(TorchDispatchMode):
-    """Sums the bytes that a device sends, if collectives go around a ring."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.layout = layout_of(config.parallel)
-        self.bytes = 0.0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        namespace, name = func.name().split("::")
-        tensors = [t for t in _flat(args) if isinstance(t, Tensor)]
-        if namespace == "_c10d_functional" and name == "all_reduce":
-            self.bytes += all_reduce_bytes(_bytes(tensors), self.layout.tensor)
-        elif namespace == "c10d":
-            self.bytes += self._of_process_group(name, tensors)
-        return func(*args, **(kwargs or {}))
-
-    def _of_process_group(self, name: str, tensors: list[Tensor]) -> float:
-        world = max(self.layout.data, self.layout.stages)
-        if name == "send":
-            return _bytes(tensors)
-        if name == "allreduce_":
-            return all_reduce_bytes(_bytes(tensors), world)
-        if name in ("_allgather_base_", "_reduce_scatter_base_"):
-            return reduce_scatter_bytes(max(_bytes([t]) for t in tensors), world)
-        return 0.0
-
-
 def sent_by_torch(config: Config, rank: int = 0, steps: int = 1) -> float:
     """The bytes that a rank sends in the last of so many steps of the real model."""
     with devices(config, rank):
         _, gradient = shared(config, rank)
         for _ in range(steps):
-            with Sent(config) as sent:
+            with Sent() as sent:
                 gradient()
-        return sent.bytes
+    if config.parallel.name != "ddp":
+        return sum(message.sent for message in sent.messages)
+    world = layout_of(config.parallel).devices
+    return sum(replace(message, processes=world).sent for message in sent.messages)
 
 
 def shared(config: Config, rank: int) -> tuple[PlacedTransformer, Callable[[], object]]:
@@ -124,15 +100,8 @@ def devices(config: Config, rank: int) -> Iterator[None]:
         dist.init_process_group("fake", rank=rank, world_size=world, store=FakeStore())
     try:
         yield
+        # The threads of gloo let go of what they were called with before the group goes.
+        gc.collect()
+        dist.barrier()
     finally:
         dist.destroy_process_group()
-
-
-def _flat(value: Any) -> list[Any]:
-    if isinstance(value, list | tuple):
-        return [item for part in value for item in _flat(part)]
-    return [value]
-
-
-def _bytes(tensors: list[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

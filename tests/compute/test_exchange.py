@@ -118,6 +118,7 @@ def test_low_rank_gradients_are_sent_by_the_rule_of_torchs_hook(
         for _ in range(4):
             sent.clear()
             gradient()
+        del gradient, _
     assert sent_in_a_step(config) == pytest.approx(all_reduce_bytes(sum(sent), 4), abs=1)
     assert sent_in_a_step(config) < 0.5 * sent_in_a_step(whole)
 

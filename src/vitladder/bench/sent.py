@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,26 +14,48 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vitladder.compute.communication import all_reduce_bytes, reduce_scatter_bytes
 
-_HALF = ("_allgather_base_", "_reduce_scatter_base_")
+_WITH_OUTPUT = ("_allgather_base_", "_reduce_scatter_base_")
+_KINDS = {"send": "send", "allreduce_": "all_reduce", **dict.fromkeys(_WITH_OUTPUT, "half")}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One collective: its kind, the bytes it is about, and how many processes take part."""
+
+    kind: str
+    payload: int
+    processes: int
+
+    @property
+    def sent(self) -> float:
+        """What a process sends, if collectives go around a ring (see compute/communication)."""
+        if self.kind == "send":
+            return self.payload
+        if self.kind == "all_reduce":
+            return all_reduce_bytes(self.payload, self.processes)
+        return reduce_scatter_bytes(self.payload, self.processes)
 
 
 class Sent(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sums what this process sends, if collectives go around a ring (see compute/communication)."""
+    """Notes the messages that this process sends."""
 
     def __init__(self) -> None:
         """Nothing is sent yet."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.bytes = 0.0
+        self.messages: list[Message] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Count a collective, and let it happen."""
+        """Note a collective, and let it happen."""
         del types
         namespace, name = func.name().split("::")
-        tensors = [value for value in _flat(args) if isinstance(value, Tensor)]
         if namespace == "_c10d_functional" and name == "all_reduce":
-            self.bytes += all_reduce_bytes(_bytes(tensors), _resolve_process_group(args[2]).size())
-        elif namespace == "c10d":
-            self.bytes += _by_process_group(name, tensors, args)
+            group = _resolve_process_group(args[2])
+            self.messages.append(Message("all_reduce", sum(_sizes(args)), group.size()))
+        elif namespace == "c10d" and name in _KINDS:
+            # Of a gather or a scatter, the larger of input and output is what is about.
+            sizes = _sizes(args)
+            payload = max(sizes) if name in _WITH_OUTPUT else sum(sizes)
+            self.messages.append(Message(_KINDS[name], payload, _processes(args)))
         return func(*args, **(kwargs or {}))
 
 
@@ -47,7 +70,7 @@ class SentInAStep(Callback):
     @property
     def bytes(self) -> int:
         """What this process sent."""
-        return round(self._sent.bytes)
+        return round(sum(message.sent for message in self._sent.messages))
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -64,27 +87,14 @@ class SentInAStep(Callback):
             self._sent.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
 
-def _by_process_group(name: str, tensors: list[Tensor], args: Any) -> float:
-    if name == "send":
-        return _bytes(tensors)
-    if name == "allreduce_":
-        return all_reduce_bytes(_bytes(tensors), _size(args))
-    if name in _HALF:
-        return reduce_scatter_bytes(max(_bytes([tensor]) for tensor in tensors), _size(args))
-    return 0.0
-
-
-def _size(args: Any) -> int:
+def _processes(args: Any) -> int:
     """Return how many processes the group has, which is the first object among the arguments."""
     boxed = next(value for value in args if isinstance(value, torch.ScriptObject))
     return int(dist.ProcessGroup.unbox(boxed).size())
 
 
-def _flat(value: Any) -> list[Any]:
-    if isinstance(value, list | tuple):
-        return [item for part in value for item in _flat(part)]
-    return [value]
-
-
-def _bytes(tensors: list[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+def _sizes(args: Any) -> list[int]:
+    """Return the bytes of each tensor among the arguments, and in lists among them."""
+    if isinstance(args, list | tuple):
+        return [size for value in args for size in _sizes(value)]
+    return [args.numel() * args.element_size()] if isinstance(args, Tensor) else []
