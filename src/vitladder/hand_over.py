@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from vitladder.compose import CONFIG_MODULE, register
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
+from vitladder.runs.claim import died
 from vitladder.runs.invocation import Invocation, stop_requested
 from vitladder.runs.record import write_record
-from vitladder.runs.sweep import Place, died
+from vitladder.runs.sweep import Place
 from vitladder.train.job import Job, new_record
 from vitladder.train.task import task
 

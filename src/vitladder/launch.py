@@ -29,8 +29,10 @@ from vitladder.data.cache import prepare
 from vitladder.errors import UserError
 from vitladder.hand_over import Planned, hand_over
 from vitladder.plan_table import PlannedCost, plan_data, plan_table, shortages, totals
-from vitladder.runs.invocation import clear_stop, invoked
-from vitladder.runs.sweep import invoked_places, print_summary
+from vitladder.requeue import requeued
+from vitladder.runs.claim import is_busy, left_over, wait_for_one
+from vitladder.runs.invocation import Invocation, clear_stop, invoked, stop_requested
+from vitladder.runs.sweep import Place, invoked_places, print_summary
 from vitladder.together import check_together, rank_together
 from vitladder.train.task import place_of, resolved
 
@@ -56,9 +58,11 @@ def launch(arguments: Sequence[str]) -> int:
         command = shlex.join(["vitladder", "train", *arguments])
         # Hydra reads settings on one side of its flag alone.
         ordered = [*(["-m"] if multirun else []), *overrides]
-        with invoked(command, multirun=multirun) as invocation:
+        comes_back = multirun and listed
+        told = invoked(command, multirun=multirun, comes_back=comes_back)
+        with requeued(), told as invocation:
             try:
-                each_had_its_turn = hand_over(ordered, waiting if listed else [], invocation)
+                each_had_its_turn = _hand_over_all(ordered, waiting if listed else [], invocation)
             finally:
                 for folder in {place.study_folder for place in places}:
                     clear_stop(folder, invocation)
@@ -67,6 +71,23 @@ def launch(arguments: Sequence[str]) -> int:
     if rank_together():
         return int(not each_had_its_turn)
     return print_summary(places) or int(not each_had_its_turn)
+
+
+def _hand_over_all(ordered: Sequence[str], runs: Sequence[Planned], invocation: Invocation) -> bool:
+    """Train the runs, and come back to those that another command was training meanwhile.
+
+    Returns whether each had its turn.
+    """
+    left: list[Place] = []
+    places = [run.place for run in runs]
+    while True:
+        if not hand_over(ordered, runs, invocation):
+            return False
+        before, left = left, left_over(places, invocation.name)
+        stopped = any(stop_requested(place.study_folder) for place in left)
+        if not left or stopped or (left == before and not any(is_busy(place) for place in left)):
+            return True
+        wait_for_one(left)
 
 
 def show_plan(arguments: Sequence[str]) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from vitladder.errors import UserError
 from vitladder.runs.atomic import replacing, write_text
 from vitladder.runs.metrics import COLUMNS, open_rows, read_rows, write_row
 from vitladder.runs.record import FILE, Record, Results, read_record, versions, write_record
-from vitladder.runs.sweep import Place, claimed
+from vitladder.runs.sweep import Place
 
 
 def record(**changes: object) -> Record:
@@ -143,38 +141,6 @@ def test_rows_after_the_checkpoint_are_cut_and_half_a_row_is_none(tmp_path: Path
         ("30", "0.25"),
     ]
     assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
-
-
-HOLD = (
-    "import sys, pathlib; from vitladder.runs.sweep import Place, claimed\n"
-    "with claimed(Place(pathlib.Path(sys.argv[1]), 's', 'k'), sys.argv[2]) as mine:\n"
-    "    print('held' if mine else 'taken', flush=True); sys.stdin.read()\n"
-)
-
-
-def hold(folder: Path, name: str, stdin: int) -> subprocess.Popen[str]:
-    """Start a process that claims a run for the command `name` until its input ends."""
-    words = [sys.executable, "-c", HOLD, str(folder), name]
-    return subprocess.Popen(words, stdin=stdin, stdout=subprocess.PIPE, text=True)
-
-
-def test_one_command_at_a_time_trains_a_run_and_its_death_frees_it(tmp_path: Path) -> None:
-    holder = hold(tmp_path, "first", subprocess.PIPE)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-
-    twin = hold(tmp_path, "first", subprocess.DEVNULL)
-    assert twin.communicate(timeout=30)[0] == "taken\n"
-
-    waiter = hold(tmp_path, "second", subprocess.DEVNULL)
-    assert waiter.stdout is not None
-    assert waiter.stdout.readline() == "k is being trained by another command; waiting\n"
-    assert waiter.poll() is None
-    holder.kill()
-    assert waiter.communicate(timeout=30)[0] == "held\n"
-    holder.communicate(timeout=30)
-    with claimed(Place(tmp_path, "s", "k"), "third") as mine:
-        assert mine
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoints import last_saved, save_instead
 from omegaconf import DictConfig, OmegaConf
 from timm.layers import SwiGLU
 from timm.models.vision_transformer import VisionTransformer
@@ -18,6 +19,7 @@ from torch import Tensor
 from vitladder.compose import compose_config, from_hydra
 from vitladder.compute.plan import resolve
 from vitladder.config import Config, DataShape
+from vitladder.train.checkpoint_files import saved_checkpoints
 from vitladder.train.model import build_model, timm_arguments
 
 Here = Callable[..., CompletedProcess[str]]
@@ -31,10 +33,10 @@ def written_run(*overrides: str) -> tuple[Path, Config]:
     """A run's folder as a run would leave it, its weights far from the initial ones."""
     config = resolve(compose_config([*MODEL, *overrides]), DATA)
     run = Path("outputs/study/run")
-    (run / "checkpoints").mkdir(parents=True)
+    run.mkdir(parents=True)
     (run / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
     state = {f"model.{name}": p.data for name, p in build_model(config).named_parameters()}
-    torch.save({"global_step": 7, "state_dict": state}, run / "checkpoints" / "last.ckpt")
+    save_instead(run, {"global_step": 7, "state_dict": state})
     move_weights(run)
     return run, config
 
@@ -43,7 +45,7 @@ def trained_run(here: Here, *overrides: str) -> tuple[Path, Config]:
     """A run of three steps, its weights moved far from the initial ones."""
     settings = ["model=micro-8", "logger=csv", "compute.steps=3", *overrides]
     assert here("train", *settings).returncode == 0
-    (file,) = Path("outputs").glob("*/*/checkpoints/last.ckpt")
+    (file,) = Path("outputs").glob("*/*/checkpoints/*.ckpt")
     run = file.parents[1]
     move_weights(run)
     loaded = OmegaConf.load(run / "config.yaml")
@@ -52,12 +54,11 @@ def trained_run(here: Here, *overrides: str) -> tuple[Path, Config]:
 
 
 def move_weights(run: Path) -> None:
-    file = run / "checkpoints" / "last.ckpt"
-    saved = torch.load(file, weights_only=True)
+    saved = last_saved(run)
     generator = torch.Generator().manual_seed(0)
     for value in saved["state_dict"].values():
         value.add_(0.3 * torch.randn(value.shape, generator=generator))
-    torch.save(saved, file)
+    save_instead(run, saved)
 
 
 def images(config: Config) -> Tensor:
@@ -69,7 +70,7 @@ def images(config: Config) -> Tensor:
 @torch.no_grad()
 def our_logits(run: Path, config: Config) -> Tensor:
     model = build_model(config).eval()
-    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    saved = last_saved(run)["state_dict"]
     model.load_state_dict({name.removeprefix("model."): v for name, v in saved.items()})
     return model(images(config))
 
@@ -181,7 +182,7 @@ def test_bad_input_is_one_line_and_writes_nothing(here: Here) -> None:
     run, _ = written_run("position=learned")
     Path("here.pth").write_text("mine")
     assert_refused(here("export", "nowhere", "new.pth"), "there is no folder nowhere")
-    assert_refused(here("export", str(run.parent), "new.pth"), "the run has not saved a checkpoint")
+    assert_refused(here("export", str(run.parent), "new.pth"), "has not saved a checkpoint")
     assert_refused(here("export", str(run), "no/new.pth"), "there is no folder no to write new.pth")
     assert_refused(here("export", str(run), "here.pth"), "here.pth exists and is not overwritten")
     assert_refused(here("export", str(run), "a.safetensors"), "call it a.pth")
@@ -191,15 +192,15 @@ def test_bad_input_is_one_line_and_writes_nothing(here: Here) -> None:
 
 def test_a_damaged_run_is_one_line(here: Here) -> None:
     run, _ = written_run("position=learned")
-    file, config = run / "checkpoints" / "last.ckpt", run / "config.yaml"
-    saved = torch.load(file, weights_only=True)
+    config, saved = run / "config.yaml", last_saved(run)
     for name in ("model.pos_embed", "model.head.bias"):
         left = {key: value for key, value in saved["state_dict"].items() if key != name}
-        torch.save({**saved, "state_dict": left}, file)
+        save_instead(run, {**saved, "state_dict": left})
         assert_refused(here("export", str(run), "new.pth"), "its checkpoint is not of its config")
-    file.write_text("no checkpoint")
-    assert_refused(here("export", str(run), "new.pth"), "is not a checkpoint that can be read")
-    torch.save(saved, file)
+    save_instead(run, saved)
+    saved_checkpoints(run)[0].file.write_text("no checkpoint")
+    assert_refused(here("export", str(run), "new.pth"), "is damaged: its bytes have changed since")
+    save_instead(run, saved)
     config.write_text("model: {width: 24}")
     assert_refused(here("export", str(run), "new.pth"), "config.yaml: ")
     config.unlink()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoints import last_saved
 
 from vitladder.compose import compose_config
 from vitladder.compute.plan import plan, resolve
@@ -22,7 +23,6 @@ from vitladder.runs.invocation import current
 from vitladder.runs.metrics import read_rows
 from vitladder.runs.record import Results
 from vitladder.runs.tracking import NoTracker, Tracker
-from vitladder.train.checkpoint import FILE
 from vitladder.train.fit import Outcome, Surroundings, fit
 from vitladder.train.optimizer import learning_rate
 from vitladder.train.schedule import factor
@@ -92,7 +92,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     """The weights in a run's checkpoint, which with these settings is of its last step."""
-    state: dict[str, torch.Tensor] = torch.load(folder / FILE, weights_only=True)["state_dict"]
+    state: dict[str, torch.Tensor] = last_saved(folder)["state_dict"]
     return state
 
 
@@ -152,7 +152,7 @@ def test_a_run_whose_last_step_is_in_its_checkpoint_is_measured_again(
 ) -> None:
     first = train(run, Path("run"), NoTracker())
     if int(run[0].compute.steps or 0) % 4 == 0:
-        assert torch.load(Path("run") / FILE, weights_only=True)["global_step"] == 8
+        assert last_saved(Path("run"))["global_step"] == 8
     before = rows(Path("run"))
     again = train(run, Path("run"), NoTracker())
     assert again.status == "complete"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from checkpoints import last_saved
 from pytorch_lightning import Callback, LightningModule, Trainer
 from together import Case, StopAt, case, each_process, losses, train
 from torch import Tensor
@@ -72,12 +73,12 @@ def norms(folder: Path) -> list[float]:
 
 
 def saved_weights(folder: Path) -> dict[str, Tensor]:
-    return dict(torch.load(folder / checkpoint.FILE, weights_only=True)["state_dict"])
+    return dict(last_saved(folder)["state_dict"])
 
 
 def optimizer_moments(folder: Path) -> list[Tensor]:
     """The moments in the order of the optimizer's groups, whatever their numbers are."""
-    [state] = torch.load(folder / checkpoint.FILE, weights_only=True)["optimizer_states"]
+    [state] = last_saved(folder)["optimizer_states"]
     numbers = [number for group in state["param_groups"] for number in group["params"]]
     return [state["state"][n][key] for n in numbers for key in ("exp_avg", "exp_avg_sq")]
 

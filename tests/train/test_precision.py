@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as lightning
 import torch
+from checkpoints import last_saved, save_instead
 from together import StopAt, case, train
 from torch import Tensor, nn
 
@@ -40,7 +41,7 @@ def test_a_run_trains_in_the_precision_it_asked_for_and_says_so(
         "float32_products": "highest",
         "loss_scaling": precision == "fp16",
     }
-    saved = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    saved = last_saved(tmp_path / "run")["state_dict"]
     assert {value.element_size() for value in saved.values()} == {form.weight}
     rows = read_rows(tmp_path / "run")
     scaled = [(row["loss_scale"], row["skipped_steps"]) for row in rows]
@@ -122,10 +123,9 @@ def test_scale_and_skipped_steps_go_into_the_checkpoint_and_come_back() -> None:
 def test_skipped_steps_are_in_the_metrics_and_the_run_goes_on(tmp_path: Path) -> None:
     settings = [*TINY, "compute.steps=40", "precision=fp16"]
     train(case(tmp_path / "run", *settings, watchers=[StopAt(3)]))
-    file = tmp_path / "run/checkpoints/last.ckpt"
-    saved = torch.load(file, weights_only=True)
+    saved = last_saved(tmp_path / "run")
     saved["LossScaling"]["scaler"]["scale"] = 2.0**40
-    torch.save(saved, file)
+    save_instead(tmp_path / "run", saved)
     train(case(tmp_path / "run", *settings))
     rows = read_rows(tmp_path / "run")[4:]
     skipped = [int(row["skipped_steps"]) for row in rows]

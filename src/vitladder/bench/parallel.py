@@ -21,7 +21,7 @@ from vitladder.data.cache import prepare
 from vitladder.runs.invocation import current
 from vitladder.runs.metrics import read_rows
 from vitladder.runs.tracking import NoTracker
-from vitladder.train.checkpoint import FILE
+from vitladder.train.checkpoint_files import saved_checkpoints
 from vitladder.train.device import pick_device
 from vitladder.train.fit import Surroundings, fit
 from vitladder.train.task import resolved
@@ -166,7 +166,8 @@ def _losses(folder: Path) -> Iterator[float]:
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    saved = torch.load(folder / FILE, map_location="cpu", weights_only=True)
+    last = saved_checkpoints(folder)[0].file
+    saved = torch.load(last, map_location="cpu", weights_only=True)
     return {name: value.double() for name, value in saved["state_dict"].items()}
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_UNFINISHED = ".unfinished"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -15,23 +17,41 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The bytes reach the disk before the name does; on an error the old file stays as it was.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with unnamed(path.parent) as temporary:
+        yield temporary
+        give_name(temporary, path)
+
+
+@contextmanager
+def unnamed(folder: Path) -> Iterator[Path]:
+    """Give a temporary file in a folder, which is gone at the end unless it was given a name."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=_UNFINISHED)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        _flush(temporary, os.O_RDWR)
-        temporary.replace(path)
-        _flush(path.parent, os.O_RDONLY)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def give_name(temporary: Path, path: Path) -> None:
+    """Let a written file take the place of `path` in the same folder, once it is on the disk."""
+    temporary.chmod(0o666 & ~_umask())
+    _flush(temporary, os.O_RDWR)
+    temporary.replace(path)
+    _flush(path.parent, os.O_RDONLY)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left half-written; nobody else may be writing there."""
+    for left in folder.glob(f".*{_UNFINISHED}"):
+        left.unlink(missing_ok=True)
 
 
 def _umask() -> int:

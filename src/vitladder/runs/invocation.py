@@ -16,18 +16,22 @@ _VARIABLE = "VITLADDER_INVOCATION"
 
 @dataclass(frozen=True)
 class Invocation:
-    """One call of `vitladder train`: its words, a name of its own, its process, one run or many."""
+    """One call of `vitladder train`: its words, a name of its own, its process, one run or many.
+
+    It `comes_back` later to a run that another command is training, or waits for it there and then.
+    """
 
     command: str
     name: str
     process: int
     multirun: bool
+    comes_back: bool = False
 
 
 @contextmanager
-def invoked(command: str, *, multirun: bool) -> Iterator[Invocation]:
+def invoked(command: str, *, multirun: bool, comes_back: bool) -> Iterator[Invocation]:
     """Make this command known to the processes that it starts."""
-    invocation = Invocation(command, uuid.uuid4().hex[:12], os.getpid(), multirun)
+    invocation = Invocation(command, uuid.uuid4().hex[:12], os.getpid(), multirun, comes_back)
     os.environ[_VARIABLE] = json.dumps(asdict(invocation))
     try:
         yield invocation

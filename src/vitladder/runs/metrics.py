@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
@@ -48,6 +49,12 @@ def open_rows(folder: Path, *, last_step: int) -> TextIO:
 def write_row(file: TextIO, row: Mapping[str, float | int | None]) -> None:
     """Append one row; None is an empty cell."""
     file.write(",".join(_cell(row.get(key)) for key in COLUMNS) + "\n")
+
+
+def to_disk(file: TextIO) -> None:
+    """Wait until the rows so far are on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _cell(value: float | int | None) -> str:

@@ -59,6 +59,10 @@ class Record:
     forecast: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
+    def is_of(self, invocation: str) -> bool:
+        """Whether the command of this name wrote it."""
+        return self.environment.get("invocation") == invocation
+
 
 def write_record(folder: Path, record: Record) -> None:
     """Write record.json atomically; numbers that are not finite become null."""

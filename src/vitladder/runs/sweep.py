@@ -1,11 +1,9 @@
-"""The runs of one command: where they lie, which are finished, one writer each, the final table."""
+"""The runs of one command: where they lie, which are finished, and the final table."""
 
 from __future__ import annotations
 
-import fcntl
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from rich.table import Table
 from vitladder.runs.invocation import Invocation
 from vitladder.runs.record import FILE, FINISHED, Record, read_record
 
-_LOCK = ".lock"
 _STATUS_STYLE = {"complete": "green", "diverged": "yellow", "failed": "red", "interrupted": "red"}
 
 
@@ -49,56 +46,11 @@ class Place:
         return record if record is not None and record.status in FINISHED else None
 
 
-@contextmanager
-def claimed(place: Place, name: str) -> Iterator[bool]:
-    """Let one process at a time train this run; `name` is that of the command.
-
-    Gives False where the same command is training it already (two jobs of a sweep may come to the
-    same run) or has seen it fail, and waits for another command, to find the run finished. The
-    operating system frees the claim when its process ends, however it ends.
-    """
-    place.folder.mkdir(parents=True, exist_ok=True)
-    with (place.folder / _LOCK).open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            if file.read() == name:
-                yield False
-                return
-            print(f"{place.run_key} is being trained by another command; waiting", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(name)
-        file.flush()
-        record = read_record(place.folder)
-        yield not (record and record.status == "failed" and _is_of(record, name))
-
-
-def died(place: Place, name: str) -> bool:
-    """Whether the command of this name began this run and the process ended without a record."""
-    file = place.folder / _LOCK
-    if not file.exists():
-        return False
-    with file.open(encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        begun = lock.read() == name
-    record = read_record(place.folder)
-    return begun and (record is None or not (record.status in FINISHED or _is_of(record, name)))
-
-
-def _is_of(record: Record, name: str) -> bool:
-    return record.environment.get("invocation") == name
-
-
 def invoked_places(outputs: Path, study: str, invocation: Invocation) -> list[Place]:
     """Return the runs of a study that this command has trained, by their records."""
     places = [Place(outputs, study, f.parent.name) for f in (outputs / study).glob(f"*/{FILE}")]
     found = [(place, read_record(place.folder)) for place in places]
-    return [place for place, record in found if record and _is_of(record, invocation.name)]
+    return [place for place, record in found if record and record.is_of(invocation.name)]
 
 
 def print_summary(places: Sequence[Place]) -> int:

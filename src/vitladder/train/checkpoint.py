@@ -1,29 +1,22 @@
-"""Checkpoints: atomic files, one every so many seconds and one when a signal ends the run."""
+"""When a run saves a checkpoint: every so many seconds, when a signal ends it, and at its end."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
-import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from vitladder.data.loader import TrainLoader
-from vitladder.errors import UserError
-from vitladder.runs.atomic import replacing
-from vitladder.runs.invocation import Invocation, abandoned
+from vitladder.runs.metrics import to_disk
 from vitladder.runs.record import now
+from vitladder.train.signals import Signals
 from vitladder.train.speed import Speed
 from vitladder.train.world import World
 
-FILE = Path("checkpoints") / "last.ckpt"
 LOOK_SECONDS = 0.25
 
 # Signals are numbered from 1.
@@ -31,64 +24,12 @@ _NOTHING, _TIME = -1, 0
 
 
 class Interrupted(Exception):  # noqa: N818  # a person or a scheduler asked for it
-    """SIGINT or SIGTERM came; a checkpoint has been written."""
+    """A signal asked the run to end, and a checkpoint has been written."""
 
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint in its own folder, flushes it, and only then gives it its name."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
-    ) -> None:
-        """Save atomically."""
-        del storage_options
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
-
-
-class Signals:
-    """Notes signals that ask for an end instead of dying of them, and the command's own death.
-
-    A SIGHUP that is ignored, as nohup has it, stays ignored.
-    """
-
-    def __init__(self, invocation: Invocation) -> None:
-        """Nothing has come yet."""
-        self._received: signal.Signals | None = None
-        self._invocation = invocation
-        self._before = {
-            number: signal.getsignal(number)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
-        }
-
-    def received(self) -> signal.Signals | None:
-        """Return the signal that asks this run to end, or None; SIGHUP if its command is dead."""
-        return signal.SIGHUP if abandoned(self._invocation) else self._received
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Note signals within this block; a second one acts as it did before."""
-        self.listen()
-        try:
-            yield
-        finally:
-            self._restore()
-
-    def listen(self) -> None:
-        """Take the signals, also from Lightning, which takes SIGTERM for itself when it starts."""
-        for number in self._before:
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self._received = signal.Signals(number)
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def __init__(self, received: signal.Signals, step: int) -> None:
+        """Say so."""
+        super().__init__(f"{received.name} at step {step}; a checkpoint is saved")
+        self.received = received
 
 
 class Checkpoints(Callback):
@@ -101,7 +42,8 @@ class Checkpoints(Callback):
 
     def __init__(
         self,
-        path: Path,
+        folder: Path,
+        rows: TextIO,
         seconds: float,
         signals: Signals,
         batches: TrainLoader,
@@ -109,9 +51,10 @@ class Checkpoints(Callback):
         speed: Speed,
         world: World,
     ) -> None:
-        """Save to `path`; the clock of training stands still meanwhile."""
+        """Save below `folder`, after the rows so far; the clock of training stands meanwhile."""
         self.world = world
-        self.path = path
+        self.folder = folder
+        self.rows = rows
         self.speed = speed
         self.seconds = seconds
         self.signals = signals
@@ -158,14 +101,14 @@ class Checkpoints(Callback):
         if received is None and not last:
             return
         self.speed.pause()
-        trainer.save_checkpoint(self.path)
+        if self.world.leads:
+            # A run that goes on from here has the rows up to here, even after a power failure.
+            to_disk(self.rows)
+        trainer.save_checkpoint(self.folder)
         self.speed.go_on()
         self._saved = time.monotonic()
-        if received not in (None, _TIME):
-            raise Interrupted(
-                f"{signal.Signals(received).name} at step {trainer.global_step}; a checkpoint is "
-                f"saved"
-            )
+        if received is not None and received != _TIME:
+            raise Interrupted(signal.Signals(received), trainer.global_step)
 
     def _agreed(self, step: int) -> int | None:
         """Return why all processes save now: the number of a signal, _TIME, or None for not now."""
@@ -180,33 +123,3 @@ class Checkpoints(Callback):
             self._looked, self._looked_step = now, step
             self._look_at = step + max(1, ahead)
         return None if reason == _NOTHING else reason
-
-
-def agreed_step(path: Path, world: World) -> int:
-    """Return the step of a checkpoint, which all processes must see; 0 where there is none.
-
-    Raises UserError for a file that is no checkpoint, or that some processes do not have.
-    """
-    step = checkpoint_step(path)
-    if not world.same(step):
-        raise UserError(
-            f"not all processes of this run find {path}; `outputs` must be a folder that all nodes "
-            f"share"
-        )
-    return step
-
-
-def checkpoint_step(path: Path) -> int:
-    """Return the step of a checkpoint, 0 where there is none.
-
-    Raises UserError for a file that is no checkpoint.
-    """
-    if not path.exists():
-        return 0
-    try:
-        return int(torch.load(path, map_location="meta", weights_only=True)["global_step"])
-    except Exception as error:
-        raise UserError(
-            f"{path} is not a checkpoint that can be read ({type(error).__name__}); "
-            f"remove it to start this run anew"
-        ) from error

@@ -20,7 +20,7 @@ from vitladder.config import Config
 from vitladder.errors import UserError
 from vitladder.extend.position import PositionEncoding, TokenShape
 from vitladder.runs.atomic import replacing
-from vitladder.train import checkpoint
+from vitladder.train.checkpoint_files import fault_of, saved_checkpoints
 from vitladder.train.model import timm_arguments
 from vitladder.train.serving import checked_encoding
 
@@ -66,18 +66,18 @@ def _check_target(file: Path) -> None:
 
 
 def _checkpoint(run: Path) -> dict[str, Any]:
-    """Return the run's last checkpoint; what is not used of it is not read from the disk."""
+    """Return the weights of the run's last checkpoint, and the step that they are of."""
     if not run.is_dir():
         raise UserError(f"there is no folder {run}; RUN is a run's, as outputs/demo/0dcc8f10fce1")
-    file = run / checkpoint.FILE
-    if not file.exists():
-        raise UserError(f"{run} has no {checkpoint.FILE}: the run has not saved a checkpoint")
-    try:
-        saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        return {key: saved[key] for key in ("global_step", "state_dict")}
-    except Exception as error:
-        why = type(error).__name__
-        raise UserError(f"{file} is not a checkpoint that can be read ({why})") from error
+    found = saved_checkpoints(run)
+    if not found:
+        raise UserError(f"{run} holds no checkpoint: the run has not saved a checkpoint yet")
+    fault = fault_of(found[0])
+    if fault is not None:
+        older = f"; without it, that of step {found[1].step} is exported" if found[1:] else ""
+        raise UserError(f"{found[0].file} is damaged: {fault}{older}")
+    saved = torch.load(found[0].file, map_location="cpu", weights_only=True, mmap=True)
+    return {key: saved[key] for key in ("global_step", "state_dict")}
 
 
 def _config(run: Path) -> Config:

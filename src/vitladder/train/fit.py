@@ -23,8 +23,8 @@ from vitladder.runs import metrics
 from vitladder.runs.invocation import Invocation
 from vitladder.runs.record import Results
 from vitladder.runs.tracking import Tracker
-from vitladder.train import checkpoint
-from vitladder.train.checkpoint import AtomicCheckpointIO, Checkpoints, Interrupted, Signals
+from vitladder.train.checkpoint import Checkpoints, Interrupted
+from vitladder.train.checkpoint_files import CheckpointFiles, agreed_checkpoint
 from vitladder.train.compression import CompressingDDP
 from vitladder.train.device import peak_flops
 from vitladder.train.memory import peak_memory, reset_peak_memory
@@ -36,6 +36,7 @@ from vitladder.train.precision import (
     precision_plugin,
 )
 from vitladder.train.progress import make_progress
+from vitladder.train.signals import Signals
 from vitladder.train.watch import Diverged, Outlets, Watch
 from vitladder.train.world import World, cluster_environment
 
@@ -85,9 +86,9 @@ class Surroundings:
 def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) -> Outcome:
     """Train to the plan's last step, going on from the folder's checkpoint if there is one."""
     world = around.world
-    path = around.folder / checkpoint.FILE
-    first = checkpoint.agreed_step(path, world)
-    if first:
+    saved = agreed_checkpoint(around.folder, world)
+    first = saved.step if saved else 0
+    if saved:
         log.info("going on from step %d", first)
         if config.parallel.compress == "powersgd":
             log.info("PowerSGD begins anew: its errors are in no checkpoint")
@@ -102,7 +103,14 @@ def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) ->
         watch = _watch(config, plan, outlets, around)
         signals = Signals(around.invocation)
         saver = Checkpoints(
-            path, config.checkpoint_seconds, signals, train_batches, every, watch.speed, world
+            around.folder,
+            rows,
+            config.checkpoint_seconds,
+            signals,
+            train_batches,
+            every,
+            watch.speed,
+            world,
         )
         module = Classifier(config, plan.steps, world)
         effect = InEffect(config.precision.name)
@@ -110,7 +118,9 @@ def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) ->
         try:
             with signals.noted(), _quiet(), matmul_precision(config.precision.name):
                 trainer = _trainer(config, plan, around, [*around.watchers, effect, watch, saver])
-                trainer.fit(module, train_batches, val_batches, ckpt_path=path if first else None)
+                trainer.fit(
+                    module, train_batches, val_batches, ckpt_path=saved.file if saved else None
+                )
                 if watch.held_out_step != plan.steps:
                     trainer.validate(module, val_batches, verbose=False)
             status, error = "complete", None
@@ -178,7 +188,7 @@ def _trainer(
         num_sanity_val_steps=0,
         callbacks=callbacks,
         plugins=[
-            AtomicCheckpointIO(),
+            CheckpointFiles(),
             cluster_environment(),
             precision_plugin(config.precision.name, around.device),
         ],

@@ -28,7 +28,7 @@ _AGENT = "torch.distributed.elastic"
 _SAYS = "TORCH_CPP_LOG_LEVEL"
 log = logging.getLogger(__name__)
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def train_together(job: Job) -> Record:
@@ -63,7 +63,7 @@ def _agent(job: Job) -> LaunchConfig:
         "local_addr": "127.0.0.1",
         "max_restarts": 0,
         # A SIGHUP that is ignored, as by nohup, shall stay so; one that is not ends this process.
-        "signals_to_handle": "SIGTERM,SIGINT",
+        "signals_to_handle": "SIGTERM,SIGINT,SIGUSR1",
         "shutdown_timeout": _GRACE_SECONDS,
     }
     known = {field.name for field in fields(LaunchConfig)}

@@ -15,9 +15,10 @@ from vitladder.data.fingerprint import data_fingerprint
 from vitladder.errors import RunFailed, UserError
 from vitladder.layout import layout_of
 from vitladder.run_key import run_key
+from vitladder.runs.claim import claimed, left_over, wait_for_one
 from vitladder.runs.invocation import abandoned, current, request_stop, stop_requested
 from vitladder.runs.record import Record
-from vitladder.runs.sweep import Place, claimed
+from vitladder.runs.sweep import Place
 from vitladder.together import check_together, processes_together
 from vitladder.train.job import Job
 
@@ -49,11 +50,19 @@ def task(composed: DictConfig) -> float | None:
     place = place_of(config)
     if processes_together() > 1:
         return _together(config, shape, place)
-    with claimed(place, current().name) as mine:
-        record = place.finished()
-        if mine and record is None and not stop_requested(place.study_folder):
-            record = _train(config, shape, place)
+    record = _one_process(config, shape, place)
     return record.results.val_loss if record is not None else None
+
+
+def _one_process(config: Config, shape: DataShape, place: Place) -> Record | None:
+    while True:
+        with claimed(place, current().name) as mine:
+            record = place.finished()
+            if mine and record is None and not stop_requested(place.study_folder):
+                return _train(config, shape, place)
+        if record or mine or current().comes_back or not left_over([place], current().name):
+            return record
+        wait_for_one([place])
 
 
 def _together(config: Config, shape: DataShape, place: Place) -> float | None:
@@ -78,17 +87,20 @@ def _together(config: Config, shape: DataShape, place: Place) -> float | None:
 def _lead(job: Job, world: World) -> float | None:
     from vitladder.train.world import check_shared
 
-    place = job.place
-    with claimed(place, job.invocation.name) as mine:
-        record = place.finished()
-        needed = mine and record is None and not stop_requested(place.study_folder)
-        world.as_leader_says(int(needed))
-        check_shared(place, world)
-        if needed:
-            record = _train(job.config, job.data, place)
-            if record is None:
-                raise SystemExit(1)
-    return record.results.val_loss if record is not None else None
+    place, name = job.place, job.invocation.name
+    while True:
+        with claimed(place, name) as mine:
+            record = place.finished()
+            needed = mine and record is None and not stop_requested(place.study_folder)
+            if mine or record or not left_over([place], name):
+                world.as_leader_says(int(needed))
+                check_shared(place, world)
+                if needed:
+                    record = _train(job.config, job.data, place)
+                    if record is None:
+                        raise SystemExit(1)
+                return record.results.val_loss if record is not None else None
+        wait_for_one([place])
 
 
 def _follow(job: Job, world: World) -> None:

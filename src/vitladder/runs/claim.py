@@ -1,0 +1,126 @@
+"""One process at a time trains a run: an advisory lock, freed by the system when its owner ends."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+from vitladder.errors import UserError
+from vitladder.runs.atomic import remove_unfinished
+from vitladder.runs.record import FINISHED, Record, read_record
+from vitladder.runs.sweep import Place
+
+_LOCK = ".lock"
+_LOOK_SECONDS = 0.5
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who trains a run, or did last: the name of the command, the process and its host."""
+
+    invocation: str = ""
+    process: int = 0
+    host: str = ""
+
+    def __str__(self) -> str:
+        """Say which process it is."""
+        return f"process {self.process} on {self.host}"
+
+
+@contextmanager
+def claimed(place: Place, name: str) -> Iterator[bool]:
+    """Let one process at a time train this run; `name` is that of the command.
+
+    Gives False where another process is training it, and where this command has seen it fail.
+    The claim of a process that has ended, however it ended, is void: what it left half-written is
+    removed. Raises UserError where the folder's file system has no locks.
+    """
+    place.folder.mkdir(parents=True, exist_ok=True)
+    with (place.folder / _LOCK).open("a+", encoding="utf-8") as file:
+        if not _locked(file, fcntl.LOCK_EX):
+            yield False
+            return
+        file.truncate(0)
+        file.write(json.dumps(asdict(Owner(name, os.getpid(), socket.gethostname()))))
+        file.flush()
+        for folder in (place.folder, place.folder / "checkpoints"):
+            remove_unfinished(folder)
+        record = read_record(place.folder)
+        yield not (record and record.status == "failed" and record.is_of(name))
+
+
+def died(place: Place, name: str) -> bool:
+    """Whether the command of this name began this run and the process ended without a record."""
+    owner = _last_owner(place)
+    if owner is None or owner.invocation != name or is_busy(place):
+        return False
+    record = read_record(place.folder)
+    return record is None or not has_ended(record, name)
+
+
+def has_ended(record: Record, name: str) -> bool:
+    """Whether a run needs nothing more of this command: it is finished, or the command saw why."""
+    return record.status in FINISHED or record.is_of(name)
+
+
+def left_over(places: Sequence[Place], name: str) -> list[Place]:
+    """Return the runs that this command passed by, since another one was training them."""
+    records = [(place, read_record(place.folder)) for place in places]
+    return [place for place, record in records if not (record and has_ended(record, name))]
+
+
+def wait_for_one(places: Sequence[Place]) -> None:
+    """Wait until one of these runs is trained by nobody."""
+    for place in places:
+        if is_busy(place):
+            owner = _last_owner(place)
+            print(f"{place.run_key} is being trained by {owner}; waiting for it", flush=True)
+    while all(is_busy(place) for place in places):
+        time.sleep(_LOOK_SECONDS)
+
+
+def is_busy(place: Place) -> bool:
+    """Whether a process trains this run now."""
+    file = place.folder / _LOCK
+    if not file.exists():
+        return False
+    with file.open(encoding="utf-8") as lock:
+        return not _locked(lock, fcntl.LOCK_SH)
+
+
+def _last_owner(place: Place) -> Owner | None:
+    file = place.folder / _LOCK
+    if not file.exists():
+        return None
+    try:
+        return Owner(**json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        # Its owner is writing its name, or was killed while it did.
+        return Owner()
+
+
+def _locked(file: TextIO, how: int) -> bool:
+    """Take a lock that is held until the file is closed; return whether nobody else has it."""
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
+        folder = Path(file.name).parent
+        raise UserError(
+            f"the file system of {folder} has no locks ({os.strerror(error.errno)}), so that two "
+            f"commands could train one run; put `outputs` on another, or mount it with flock"
+        ) from error
+    return True
