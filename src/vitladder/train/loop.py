@@ -19,6 +19,7 @@ from vitladder.compute.plan import Plan
 from vitladder.compute.profile import this_machine
 from vitladder.config import Config
 from vitladder.data.cache import Prepared, prepare
+from vitladder.errors import RunFailed, UserError
 from vitladder.runs import record
 from vitladder.runs.atomic import write_text
 from vitladder.runs.record import Record
@@ -29,6 +30,7 @@ from vitladder.train.device import DTYPE, device_name, pick_device, threads_of
 from vitladder.train.fit import Surroundings, fit
 from vitladder.train.heap import check_allocator, keep_freed_memory
 from vitladder.train.job import Job, new_record
+from vitladder.train.out_of_memory import fit_in_memory
 from vitladder.train.parallel import check_parallel_here
 from vitladder.train.precision import check_precision
 from vitladder.train.serving import attention_backend, check_plugins
@@ -111,7 +113,13 @@ def _trained(job: Job, known: Record, began: float, tracker: Tracker, world: Wor
     for note in prepared.notes:
         log.info("data: %s", note)
     around = Surroundings(job.place.folder, device, tracker, job.invocation, world)
-    outcome = fit(config, run_plan, prepared, around)
+    outcome = fit_in_memory(
+        config,
+        around.folder,
+        needed,
+        world,
+        lambda settled: fit(settled, run_plan, prepared, around),
+    )
     return replace(
         _with(known, **outcome.measured),
         forecast=asdict(needed),
@@ -204,4 +212,5 @@ def _log_file(file: Path) -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    said = " ".join(str(error).split())
+    return said if isinstance(error, UserError | RunFailed) else f"{type(error).__name__}: {said}"

@@ -20,6 +20,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from vitladder.errors import RunFailed
 from vitladder.runs.record import Record, read_record, write_record
 from vitladder.train.job import Job, new_record, write_job
+from vitladder.train.out_of_memory import OUT_OF_MEMORY, halve, settled
 
 # What a process may take to finish its step and to save, once it is told to end; torchrun's agent
 # gives them 30 where another has died.
@@ -34,8 +35,24 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 def train_together(job: Job) -> Record:
     """Train a run on several devices of this machine, and return its record.
 
+    Where there is no room, the micro-batch is halved and the processes start again. Raises
+    RunFailed where the run failed and KeyboardInterrupt after a signal, once it is recorded.
+    """
+    while True:
+        try:
+            return _train_once(job)
+        except RunFailed as failure:
+            reason, folder = str(failure), job.place.folder
+            if OUT_OF_MEMORY not in reason:
+                raise
+            if not halve(settled(job.config, folder), folder, reason):
+                raise
+
+
+def _train_once(job: Job) -> Record:
+    """Start the processes, wait until all of them have ended, and return what they recorded.
+
     torchrun's agent starts the processes and ends all of them when one dies, however it dies.
-    Raises RunFailed where the run failed and KeyboardInterrupt after a signal, once it is recorded.
     """
     with tempfile.TemporaryDirectory() as folder, _signals_kept(), _quiet():
         # The agent is this process: if it dies, the run's processes notice, save and end.
