@@ -202,3 +202,19 @@ def test_cifar10_trains_from_its_parquet_files(command: str, part_of_cifar10: Pa
     model = record["config"]["model"]
     assert (model["image_size"], model["channels"], model["classes"]) == (32, 3, 10)
     assert record["results"]["val_loss"] < 2.31
+
+
+@pytest.mark.slow
+def test_a_loss_above_the_starts_for_too_long_is_a_result_that_no_fit_takes_and_the_page_shows(
+    here: Here,
+) -> None:
+    tiny = ["model=micro-8", "compute.steps=300", "threads=1", "log_every=10", "logger=csv"]
+    assert here("train", *tiny, "optim.lr=10").returncode == 0
+    [record] = records("default").values()
+    assert record["status"] == "diverged"
+    assert "has been above the start's" in record["error"]
+    assert record["results"]["steps"] < 300
+    fit = here("fit", "outputs/default", "--json")
+    assert "1 diverged" in fit.stderr
+    page = Path(here("report", "outputs/default").stdout.strip()).read_text()
+    assert "has been above the start&#x27;s" in page

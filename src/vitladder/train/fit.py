@@ -27,6 +27,7 @@ from vitladder.train.checkpoint import Checkpoints, Interrupted
 from vitladder.train.checkpoint_files import CheckpointFiles, agreed_checkpoint
 from vitladder.train.compression import CompressingDDP
 from vitladder.train.device import peak_flops
+from vitladder.train.divergence import Diverged
 from vitladder.train.memory import peak_memory, reset_peak_memory
 from vitladder.train.module import Classifier
 from vitladder.train.parallel import strategy_of
@@ -37,7 +38,7 @@ from vitladder.train.precision import (
 )
 from vitladder.train.progress import make_progress
 from vitladder.train.signals import Signals
-from vitladder.train.watch import Diverged, Outlets, Watch
+from vitladder.train.watch import Outlets, Watch
 from vitladder.train.world import World, cluster_environment
 
 log = logging.getLogger(__name__)

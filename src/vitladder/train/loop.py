@@ -44,7 +44,7 @@ _WARNINGS = logging.getLogger("py.warnings")
 def train(job: Job) -> Record:
     """Train the run, going on from its checkpoint if there is one, and write its record.
 
-    The record says `complete`, `diverged` (a loss that is not finite), `interrupted` (a signal)
+    The record says `complete`, `diverged` (by its loss), `interrupted` (a signal)
     or `failed`; an exception that makes it fail is raised again once it is recorded. Of processes
     that share a run, each calls this; the first writes.
     """

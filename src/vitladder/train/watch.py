@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from vitladder.compute.plan import Plan
 from vitladder.runs.metrics import write_row
 from vitladder.runs.tracking import Tracker
+from vitladder.train.divergence import Diverged, LossHistory
 from vitladder.train.module import Classifier, HeldOut
 from vitladder.train.precision import LossScaling
 from vitladder.train.progress import Progress
@@ -26,10 +27,6 @@ log = logging.getLogger(__name__)
 RECENT = 100
 # Loss scaling makes small gradients larger: below this it would make large ones vanish.
 LEAST_SCALE = 2.0**-14
-
-
-class Diverged(Exception):  # noqa: N818  # a result of a run, not a fault of the program
-    """The loss, in training or on the held-out split, or the gradient is not finite."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,7 @@ class Watch(Callback):
         self.peak = peak
         self.world = world
         self.speed = Speed(batch_size)
+        self.history = LossHistory()
         self.best_val_loss: float | None = None
         self.held_out: HeldOut | None = None
         self.held_out_step = 0
@@ -79,6 +77,7 @@ class Watch(Callback):
         """Return what a resumed run must know of the time before, as plain numbers."""
         self._collect()
         return {
+            "history": asdict(self.history),
             "best_val_loss": self.best_val_loss,
             "held_out": None if self.held_out is None else asdict(self.held_out),
             "held_out_step": self.held_out_step,
@@ -90,6 +89,7 @@ class Watch(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         held_out = state_dict["held_out"]
+        self.history = LossHistory(**state_dict["history"])
         self.best_val_loss = state_dict["best_val_loss"]
         self.held_out = None if held_out is None else HeldOut(**held_out)
         self.held_out_step = state_dict["held_out_step"]
@@ -111,7 +111,7 @@ class Watch(Callback):
     ) -> None:
         """Keep the loss on its device, and measure where a row is due.
 
-        Raises Diverged for a loss that is not finite.
+        Raises Diverged for a loss that is not finite, or above the start's for too long.
         """
         self._own.append(outputs["loss"].detach())
         step = trainer.global_step
@@ -153,10 +153,9 @@ class Watch(Callback):
     def _measure_training(self, step: int, trainer: Trainer, module: LightningModule) -> None:
         assert isinstance(module, Classifier)  # noqa: S101  # for the type checker
         self._collect()
-        loss = float(torch.stack(self._since_row).mean())
+        loss, first = float(torch.stack(self._since_row).mean()), float(self._since_row[0])
         self._since_row.clear()
-        if not math.isfinite(loss):
-            raise Diverged(f"the training loss is {loss} at step {step}")
+        self.history.see(step, first, loss, self.plan.steps)
         speed = self.speed.window(step)
         self._row |= {
             "train_loss": loss,
