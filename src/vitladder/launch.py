@@ -32,6 +32,7 @@ from vitladder.plan_table import PlannedCost, plan_data, plan_table, shortages, 
 from vitladder.requeue import requeued
 from vitladder.runs.claim import is_busy, left_over, wait_for_one
 from vitladder.runs.invocation import Invocation, clear_stop, invoked, stop_requested
+from vitladder.runs.storage import check_writable
 from vitladder.runs.sweep import Place, invoked_places, print_summary
 from vitladder.together import check_together, rank_together
 from vitladder.train.task import place_of, resolved
@@ -143,14 +144,20 @@ def _different(jobs: Sequence[Sequence[str]]) -> list[Planned]:
 
 
 def _check(runs: Sequence[Planned]) -> None:
-    """Raise UserError for what would fail in a run wherever it trains: budgets, images."""
+    """Raise UserError for what would fail in a run wherever it trains: budgets, images, room."""
     from vitladder.train.optimizer import check_optimizer
 
     for run in runs:
         _check_is_here(run)
         check_optimizer(run.config)
-        plan(run.config, run.data)
+        cost = plan(run.config, run.data)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)
+        check_writable(run.place.study_folder, _checkpoint_bytes(cost.n_params))
+
+
+def _checkpoint_bytes(n_params: int) -> int:
+    """Return what a run's checkpoints take: float32 weights, two moments; two kept, one written."""
+    return 3 * 3 * 4 * n_params
 
 
 def _check_here(runs: Sequence[Planned]) -> None:

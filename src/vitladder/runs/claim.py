@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -17,6 +17,7 @@ from typing import TextIO
 from vitladder.errors import UserError
 from vitladder.runs.atomic import remove_unfinished
 from vitladder.runs.record import FINISHED, Record, read_record
+from vitladder.runs.storage import writing_in
 from vitladder.runs.sweep import Place
 
 _LOCK = ".lock"
@@ -43,20 +44,27 @@ def claimed(place: Place, name: str) -> Iterator[bool]:
 
     Gives False where another process is training it, and where this command has seen it fail.
     The claim of a process that has ended, however it ended, is void: what it left half-written is
-    removed. Raises UserError where the folder's file system has no locks.
+    removed. Raises UserError where the folder's file system has no locks, and RunFailed where the
+    folder cannot be written.
     """
-    place.folder.mkdir(parents=True, exist_ok=True)
-    with (place.folder / _LOCK).open("a+", encoding="utf-8") as file:
-        if not _locked(file, fcntl.LOCK_EX):
-            yield False
-            return
-        file.truncate(0)
-        file.write(json.dumps(asdict(Owner(name, os.getpid(), socket.gethostname()))))
-        file.flush()
-        for folder in (place.folder, place.folder / "checkpoints"):
-            remove_unfinished(folder)
+    with ExitStack() as stack:
+        with writing_in(place.folder):
+            place.folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((place.folder / _LOCK).open("a+", encoding="utf-8"))
+            mine = _locked(file, fcntl.LOCK_EX)
+            if mine:
+                _take_over(place, file, name)
         record = read_record(place.folder)
-        yield not (record and record.status == "failed" and record.is_of(name))
+        yield mine and not (record and record.status == "failed" and record.is_of(name))
+
+
+def _take_over(place: Place, file: TextIO, name: str) -> None:
+    """Write whose the run is now, and remove what its last owner left half-written."""
+    file.truncate(0)
+    file.write(json.dumps(asdict(Owner(name, os.getpid(), socket.gethostname()))))
+    file.flush()
+    for folder in (place.folder, place.folder / "checkpoints"):
+        remove_unfinished(folder)
 
 
 def died(place: Place, name: str) -> bool:
@@ -75,8 +83,13 @@ def has_ended(record: Record, name: str) -> bool:
 
 def left_over(places: Sequence[Place], name: str) -> list[Place]:
     """Return the runs that this command passed by, since another one was training them."""
-    records = [(place, read_record(place.folder)) for place in places]
-    return [place for place, record in records if not (record and has_ended(record, name))]
+    left = []
+    for place in places:
+        owner, record = _last_owner(place), read_record(place.folder)
+        of_another = owner is not None and owner.invocation != name
+        if of_another and not (record and has_ended(record, name)):
+            left.append(place)
+    return left
 
 
 def wait_for_one(places: Sequence[Place]) -> None:

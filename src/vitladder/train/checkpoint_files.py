@@ -104,7 +104,9 @@ class CheckpointFiles(TorchCheckpointIO):
         folder = Path(path) / FOLDER
         folder.mkdir(exist_ok=True)
         with unnamed(folder) as temporary:
-            torch.save(checkpoint, temporary)
+            with temporary.open("wb") as file:
+                # Not by its name: torch does not say why its own writer fails.
+                torch.save(checkpoint, file)
             name = f"step-{checkpoint['global_step']}.{_checksum(temporary)}.ckpt"
             give_name(temporary, folder / name)
         for old in saved_checkpoints(Path(path))[KEPT:]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from vitladder.errors import RunFailed, UserError
 from vitladder.runs import record
 from vitladder.runs.atomic import write_text
 from vitladder.runs.record import Record
+from vitladder.runs.storage import writing_in
 from vitladder.runs.tracking import NoTracker, Tracker, make_tracker
 from vitladder.train.candidates import applied
 from vitladder.train.compiler import check_compiler
@@ -30,6 +30,7 @@ from vitladder.train.device import DTYPE, device_name, pick_device, threads_of
 from vitladder.train.fit import Surroundings, fit
 from vitladder.train.heap import check_allocator, keep_freed_memory
 from vitladder.train.job import Job, new_record
+from vitladder.train.log_file import log_file
 from vitladder.train.out_of_memory import fit_in_memory
 from vitladder.train.parallel import check_parallel_here
 from vitladder.train.precision import check_precision
@@ -38,7 +39,6 @@ from vitladder.train.tune import Tuned, tune
 from vitladder.train.world import World, joined
 
 log = logging.getLogger("vitladder")
-_WARNINGS = logging.getLogger("py.warnings")
 
 
 def train(job: Job) -> Record:
@@ -51,7 +51,7 @@ def train(job: Job) -> Record:
     with joined(job.config.parallel, pick_device(job.config.parallel.device)) as world:
         if world.leads:
             return _lead(job, world)
-        with _log_file(job.place.folder / f"rank{world.rank}.log"), _own_threads():
+        with log_file(job.place.folder / f"rank{world.rank}.log"), _own_threads():
             try:
                 return _trained(job, new_record(job), time.monotonic(), NoTracker(), world)
             except BaseException as error:
@@ -62,7 +62,8 @@ def train(job: Job) -> Record:
 def _lead(job: Job, world: World) -> Record:
     folder = job.place.folder
     began = time.monotonic()
-    with _log_file(folder / "train.log"), _own_threads():
+    # Whatever else went wrong, a record that cannot be written is what must be said.
+    with writing_in(folder), log_file(folder / "train.log"), _own_threads():
         known = new_record(job)
         try:
             if job.config.tune:
@@ -74,7 +75,8 @@ def _lead(job: Job, world: World) -> Record:
             tracker = make_tracker(job.config, known.plan, known.run_key, folder)
             tracker.start()
             try:
-                done = _trained(job, known, began, tracker, world)
+                with writing_in(folder):
+                    done = _trained(job, known, began, tracker, world)
             except BaseException:
                 tracker.finish(failed=True)
                 raise
@@ -191,24 +193,6 @@ def _own_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _log_file(file: Path) -> Iterator[None]:
-    handler = logging.FileHandler(file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    level = log.level
-    for logger in (log, _WARNINGS):
-        logger.addHandler(handler)
-        logger.propagate = False
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for logger in (log, _WARNINGS):
-            logger.removeHandler(handler)
-        log.setLevel(level)
-        handler.close()
 
 
 def _one_line(error: BaseException) -> str:

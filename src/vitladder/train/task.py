@@ -50,7 +50,12 @@ def task(composed: DictConfig) -> float | None:
     place = place_of(config)
     if processes_together() > 1:
         return _together(config, shape, place)
-    record = _one_process(config, shape, place)
+    try:
+        record = _one_process(config, shape, place)
+    except RunFailed as failure:
+        # Not even its lock can be written: no record will say it.
+        print(f"{place.run_key} failed: {failure}", flush=True)
+        return None
     return record.results.val_loss if record is not None else None
 
 
