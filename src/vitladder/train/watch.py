@@ -93,8 +93,8 @@ class Watch(Callback):
         self.best_val_loss = state_dict["best_val_loss"]
         self.held_out = None if held_out is None else HeldOut(**held_out)
         self.held_out_step = state_dict["held_out_step"]
-        self._since_row = [torch.tensor(loss) for loss in state_dict["since_row"]]
-        self._recent.extend(torch.tensor(loss) for loss in state_dict["recent"])
+        self._since_row = list(torch.tensor(state_dict["since_row"], dtype=torch.float64))
+        self._recent.extend(torch.tensor(state_dict["recent"], dtype=torch.float64))
         self._row = dict(state_dict["row"])
 
     @property
@@ -142,11 +142,11 @@ class Watch(Callback):
         """Turn this device's losses into those of the batches, on all devices at once."""
         if not self._own:
             return
-        losses = torch.stack(self._own).cpu()
+        # As numbers of Python's, which a checkpoint keeps to the last bit.
+        losses = torch.stack(self._own).cpu().double()
         self._own.clear()
         if self.world.layout.devices > 1:
-            # In one format: stages of a pipeline that have no loss do not know the last one's.
-            losses = self.world.sum(losses.double()) / self.world.layout.devices
+            losses = self.world.sum(losses) / self.world.layout.devices
         self._since_row.extend(losses)
         self._recent.extend(losses)
 
