@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint kernels clean
+.PHONY: install demo test lint torture kernels clean
 install: .venv/installed
 
 .venv/bin/python:
@@ -30,6 +30,11 @@ lint: .venv/installed-test
 
 test: lint
 	$(BIN)/pytest --numprocesses auto --dist worksteal
+
+# Kills a small study at random and chosen moments, and compares it with one left in peace.
+KILLS ?= 200
+torture: .venv/installed-test
+	$(BIN)/python tests/torture.py --kills $(KILLS)
 
 # Compiles the Triton kernels for GPUs that need not be here; prints registers, spills, memory.
 kernels: install

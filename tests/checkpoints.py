@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from vitladder.train.checkpoint_files import CheckpointFiles, saved_checkpoints
+from vitladder.train.checkpoint_files import CheckpointFiles, new_file, saved_checkpoints
 
 
 def last_saved(run: Path) -> dict[str, Any]:
@@ -21,4 +21,4 @@ def save_instead(run: Path, checkpoint: dict[str, Any]) -> None:
     for saved in saved_checkpoints(run):
         saved.file.unlink()
     run.mkdir(parents=True, exist_ok=True)
-    CheckpointFiles().save_checkpoint(checkpoint, run)
+    CheckpointFiles().save_checkpoint(checkpoint, new_file(run))

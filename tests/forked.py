@@ -20,7 +20,7 @@ from pathlib import Path
 _COLUMNS = "4000"
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["vitladder.launch", "vitladder.train.loop", "vitladder.train.optimizer", "forked"]
+    ["vitladder.launch", "vitladder.train.loop", "vitladder.train.optimizer", "pandas", "forked"]
 )
 
 Before = Callable[[], None]
@@ -54,7 +54,7 @@ def run(
     seconds: float = 120,
     said: Path = Path(".said"),
 ) -> subprocess.CompletedProcess[str]:
-    """Run `vitladder ARGUMENTS` to its end; a process that takes longer than `seconds` is killed."""
+    """Run `vitladder ARGUMENTS` to its end; a process that takes longer is killed."""
     said = said.absolute()
     process = start(arguments, said, folder=folder, environment=environment)
     process.join(seconds)

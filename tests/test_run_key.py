@@ -30,6 +30,7 @@ def key(*overrides: str, data: str = "fingerprint") -> str:
         "checkpoint_seconds=1",
         "data.val_batch_size=7",
         "data.cache=somewhere",
+        "data.on_error=skip",
         "parallel.device=cpu",
         "on_error=stop",
     ],

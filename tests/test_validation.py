@@ -24,6 +24,7 @@ from vitladder.validation import DEFAULT_FLOPS
         ("optim.weight_decay=-1", "optim.weight_decay=-1 is impossible"),
         ("model.pool=tokn", "no model.pool called 'tokn'; did you mean 'token'?"),
         ("on_error=halt", "no on_error called 'halt'"),
+        ("data.on_error=ignore", "no data.on_error called 'ignore' (have: raise, skip)"),
         ("study=a/b", "study='a/b' is not a folder name"),
         ("study=..", "study='..' is not a folder name"),
         ("study='a:b'", "study='a:b' is not a folder name"),

@@ -52,6 +52,7 @@ class DataConfig:
     label_column: str | None
     val_fraction: float
     streaming: bool
+    on_error: str
     batch_size: int
     val_batch_size: int
     augment: AugmentConfig
@@ -71,6 +72,7 @@ class OptimConfig:
     weight_decay: float
     betas: list[float]
     clip: float
+    ema: float | None
 
 
 @dataclass

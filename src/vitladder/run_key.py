@@ -26,12 +26,13 @@ NOT_SCIENTIFIC = [
     "ladder",
     "parallel",
     "data.path",
+    "data.on_error",
     "data.cache",
     "data.cache_gib",
     "data.val_batch_size",
 ]
 # Settings that came later than the first runs, with what those runs had, which names them so.
-LATER = {"tune": False, "attention.products": "wide"}
+LATER = {"tune": False, "attention.products": "wide", "optim.ema": None}
 
 
 def run_key(config: Config, data: str) -> str:

@@ -27,6 +27,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "model.norm": ("layernorm", "rmsnorm"),
     "model.mlp": ("gelu", "relu", "swiglu"),
     "data.name": ("digits", "parquet", "imagefolder", "hub"),
+    "data.on_error": ("raise", "skip"),
     "schedule.name": ("cosine", "wsd", "rsqrt"),
     "precision.name": ("fp32", "tf32", "bf16", "bf16_true", "fp16", "fp64"),
     "parallel.name": KINDS,
@@ -119,6 +120,7 @@ def validate(config: Config) -> Config:
         raise UserError(f"compile={config.compile} is unknown; it is true, false or max-autotune")
     _check_shape(config.model)
     _check_betas(config.optim)
+    _check_average(config)
     _check_names(config)
     _check_together(config)
     return replace(config, compute=_one_length(config.compute))
@@ -155,6 +157,19 @@ def _check_betas(optim: OptimConfig) -> None:
         raise UserError(
             f"optim.betas={optim.betas} is impossible; optim.name={optim.name} needs "
             f"{'three' if three else 'two'} numbers, each at least 0 and below 1"
+        )
+
+
+def _check_average(config: Config) -> None:
+    decay = config.optim.ema
+    if decay is None:
+        return
+    if not 0 < decay < 1:
+        raise UserError(f"optim.ema={decay:g} is impossible; it is above 0 and below 1, as 0.999")
+    if config.precision.name == "bf16_true":
+        raise UserError(
+            "optim.ema is lost in precision=bf16_true, whose weights round its small steps away; "
+            "use precision=bf16"
         )
 
 

@@ -69,7 +69,7 @@ def test_the_second_call_reads_the_cache_and_not_the_images(
     def fail(*args: object, **options: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("vitladder.data.images.decode", fail)
+    monkeypatch.setattr("vitladder.data.decoder.decode", fail)
     second = prepared("parquet", path, tmp_path / "cache")
     assert isinstance(second.train, Images)
     assert np.array_equal(second.train.gather(np.arange(27)), first.train.gather(np.arange(27)))

@@ -11,8 +11,9 @@ import pytest
 import torch
 from sample_data import sample_images
 
-from vitladder.data.images import Decoder
+from vitladder.data.decoder import Decoder
 from vitladder.data.pixels import Pixels
+from vitladder.data.rows import Row
 
 ALLOWED = 3
 
@@ -33,8 +34,8 @@ def assert_threads_that_decode(expected: int, monkeypatch: pytest.MonkeyPatch) -
         together.wait(timeout=60)
         return np.zeros((1, 1, 1), dtype=np.uint8)
 
-    monkeypatch.setattr("vitladder.data.images.decode", meet)
-    Decoder(1, 1)([(raw, "here") for raw in sample_images(1) * (4 * expected)])
+    monkeypatch.setattr("vitladder.data.decoder.decode", meet)
+    Decoder(1, 1)([Row(raw, "here", 0, 0) for raw in sample_images(1) * (4 * expected)])
     assert len(seen) == expected
 
 

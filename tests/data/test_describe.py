@@ -117,7 +117,7 @@ def test_a_folder_without_parquet_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("hello")
-    with pytest.raises(UserError, match=r"^x.parquet is not a readable parquet file \(.*\)$"):
+    with pytest.raises(UserError, match=r"^x.parquet is not a readable parquet file \(.*\); write"):
         describe(data_config("parquet", tmp_path))
 
 

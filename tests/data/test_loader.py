@@ -14,7 +14,7 @@ from sample_data import data_config, sample_folder, sample_parquet
 
 from vitladder.config import AugmentConfig, DataConfig
 from vitladder.data.cache import Prepared, prepare
-from vitladder.data.images import Decoder, Images, StreamedImages
+from vitladder.data.images import Images, StreamedImages
 from vitladder.data.loader import ValLoader, normalise, train_loader
 from vitladder.data.order import Order
 from vitladder.errors import UserError
@@ -113,11 +113,11 @@ def test_resuming_at_any_step_equals_going_on(
 @pytest.mark.parametrize("kind", STORES)
 def test_the_state_counts_the_batches_handed_out(kind: str, store: Path) -> None:
     loader = train_loader(*opened(store, kind), seed=0, steps=8, classes=3)
-    assert loader.state_dict() == {"step": 0}
+    assert loader.state_dict()["step"] == 0
     taken = list(islice(loader, 3))
-    assert loader.state_dict() == {"step": 3}
+    assert loader.state_dict()["step"] == 3
     taken += list(loader)
-    assert loader.state_dict() == {"step": 8}
+    assert loader.state_dict()["step"] == 8
     again = list(train_loader(*opened(store, kind), seed=0, steps=8, classes=3))
     assert all(same(a, b) for a, b in zip(taken, again, strict=True))
 
@@ -214,7 +214,7 @@ def test_a_stream_that_ends_early_is_an_error(store: Path) -> None:
     assert isinstance(data.train, StreamedImages)
     stream = data.train._stream
     short = replace(stream, count=stream.count + 1)
-    images = StreamedImages(short, Decoder(8, 3))
+    images = StreamedImages(short, data.train._read)
     with pytest.raises(UserError, match="the stream ended after 23 images, of 24 claimed"):
         list(images.once(10))
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from sample_data import damage_column, damaged_parquet, data_config, sample_images
 from sample_data import write_parquet as write
 
 from vitladder.data.catalog import read_catalog
-from vitladder.errors import UserError
+from vitladder.data.faults import Unreadable
 
 
-def test_a_damaged_page_of_images_is_named_by_its_file(tmp_path: Path) -> None:
+def test_each_row_of_a_damaged_page_of_images_is_named(tmp_path: Path) -> None:
     damaged_parquet(tmp_path / "train.parquet", "image")
     rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
-    with pytest.raises(UserError, match=r"^train\.parquet is not a readable parquet file \("):
-        list(rows.scan(np.arange(len(rows))))
+    found = [fault for fault in rows.scan(np.arange(len(rows))) if isinstance(fault, Unreadable)]
+    assert [fault.where for fault in found] == [f"train.parquet row {i}" for i in range(len(rows))]
+    assert all("lies in a damaged row group (" in fault.reason for fault in found)
 
 
 def test_rows_of_several_files_and_row_groups_come_in_order(tmp_path: Path) -> None:
@@ -41,5 +41,7 @@ def test_row_groups_without_wanted_rows_are_not_read(tmp_path: Path) -> None:
 def test_a_row_without_an_image_is_named(tmp_path: Path) -> None:
     write(tmp_path / "x.parquet", [sample_images(1)[0], None], [0, 1])
     rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
-    with pytest.raises(UserError, match=r"x.parquet row 1: holds no image"):
-        list(rows.scan(np.arange(2)))
+    good, fault = rows.scan(np.arange(2))
+    assert good == sample_images(1)[0]
+    assert isinstance(fault, Unreadable)
+    assert fault.told == "x.parquet row 1: holds no image"

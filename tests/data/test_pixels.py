@@ -206,7 +206,7 @@ def test_grey_arrays_are_images_too() -> None:
 
 def test_bytes_that_are_no_image_are_named() -> None:
     with pytest.raises(
-        UserError, match=r"^here: not a readable image \(cannot identify image file\)$"
+        UserError, match=r"^here: not a readable image \(cannot identify image file\);"
     ):
         pixels(b"not an image")
 

@@ -15,6 +15,7 @@ from vitladder.train.checkpoint_files import (
     CheckpointFiles,
     Saved,
     fault_of,
+    new_file,
     newest_good,
     saved_checkpoints,
 )
@@ -27,7 +28,9 @@ def save(*steps: int) -> None:
     RUN.mkdir(exist_ok=True)
     for step in steps:
         weights = {"w": torch.full((1000,), float(step))}
-        CheckpointFiles().save_checkpoint({"global_step": step, "state_dict": weights}, RUN)
+        CheckpointFiles().save_checkpoint(
+            {"global_step": step, "state_dict": weights}, new_file(RUN)
+        )
 
 
 def newest_step() -> int | None:
@@ -89,7 +92,7 @@ class Bomb:
 
 def test_code_in_a_checkpoint_is_refused_even_under_its_right_checksum() -> None:
     save(1)
-    CheckpointFiles().save_checkpoint({"global_step": 2, "state_dict": Bomb()}, RUN)
+    CheckpointFiles().save_checkpoint({"global_step": 2, "state_dict": Bomb()}, new_file(RUN))
     bomb = saved_checkpoints(RUN)[0]
     assert fault_of(bomb) == "torch cannot load it as plain tensors (UnpicklingError)"
     with pytest.raises(Exception, match="Weights only load failed"):

@@ -27,9 +27,9 @@ MOMENTS = (
 AUGMENTED = ["data.augment.crop=1", "data.augment.flip=true"]
 MIXED = ["data.augment.mixup=0.4", "data.augment.cutmix=0.4"]
 WAYS = {
-    "fp32 with augmentation, two threads": [*AUGMENTED, "threads=2"],
+    "fp32 with augmentation, two threads": [*AUGMENTED, "threads=2", "optim.ema=0.9"],
     "bf16 with mixup and cutmix, one thread": [*AUGMENTED, *MIXED, "precision=bf16", "threads=1"],
-    "fp16 with loss scaling": ["precision=fp16", "threads=1"],
+    "fp16 with loss scaling": ["precision=fp16", "threads=1", "optim.ema=0.9"],
     "dropout of a plugin's own": ["attention=dropping", "threads=1", "position=learned"],
     "images decoded by threads": ["data=parquet", "data.path=images", "data.cache_gib=1e-9"],
     "a stream": ["data=parquet", "data.path=images", "data.streaming=true"],

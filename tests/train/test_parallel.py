@@ -15,12 +15,14 @@ from torch import Tensor
 
 from vitladder.runs.metrics import read_rows
 from vitladder.train import checkpoint
+from vitladder.train.averaging import KEY
 from vitladder.train.module import Classifier
 
 MODEL = [
     *["model=micro-8", "model.width=16", "model.heads=4", "model.kv_heads=2", "model.depth=3"],
     *["model.mlp=swiglu", "model.mlp_ratio=3", "model.qk_norm=true", "model.drop_path=0.2"],
     *["position=rope_mixed", "optim.clip=0.5", "optim.lr=2e-3", "evaluations=2"],
+    "optim.ema=0.8",
 ]
 ALONE = ["parallel=single"]
 OF_TWO = ["parallel=ddp", "parallel=fsdp", "parallel=tp", "parallel=pipeline"]
@@ -77,10 +79,10 @@ def saved_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def optimizer_moments(folder: Path) -> list[Tensor]:
-    """The moments in the order of the optimizer's groups, whatever their numbers are."""
+    """Moments and averages in the order of the optimizer's groups, whatever their numbers are."""
     [state] = last_saved(folder)["optimizer_states"]
     numbers = [number for group in state["param_groups"] for number in group["params"]]
-    return [state["state"][n][key] for n in numbers for key in ("exp_avg", "exp_avg_sq")]
+    return [state["state"][n][key] for n in numbers for key in ("exp_avg", "exp_avg_sq", KEY)]
 
 
 @pytest.mark.slow

@@ -1,14 +1,18 @@
-"""`vitladder train` after a signal or a kill: the same command goes on to the same end."""
+"""`vitladder train` after a signal: the same command goes on to the same end."""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
 
+import forked
 import pytest
+
+from vitladder.train import checkpoint
 
 SETTINGS = [
     "model=micro-8",
@@ -48,6 +52,12 @@ def stop_after_rows(process: subprocess.Popen[str], study: str, rows: int, how: 
     return process.returncode
 
 
+def rows_so_far(study: str) -> int:
+    """How many rows the study's one run has written."""
+    files = list(Path("outputs", study).glob("*/metrics.csv"))
+    return len(files[0].read_text().splitlines()) - 1 if files else 0
+
+
 def only_run(study: str) -> Path:
     """The folder of the study's one run."""
     [record] = Path("outputs", study).glob("*/record.json")
@@ -72,27 +82,54 @@ def comparable_rows(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(command: str) -> None:
-    whole = train(command, "study=whole")
-    whole.communicate(timeout=120)
-    assert whole.returncode == 0
-    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        stop_and_go_on(command, how.name, how)
-        assert comparable_rows(only_run("whole")) == comparable_rows(only_run(how.name))
-        assert results("whole") == results(how.name)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_run_that_a_signal_stops_saves_and_ends_as_if_it_had_not_been(
+    how: signal.Signals,
+) -> None:
+    assert forked.run("train", *SETTINGS, "study=whole").returncode == 0
+    stopped = forked.start(
+        ["train", *SETTINGS, "study=stopped", "checkpoint_seconds=1000"], Path("said").absolute()
+    )
+    while stopped.is_alive() and rows_so_far("stopped") < 2:
+        stopped.join(0.002)
+    assert stopped.pid is not None
+    os.kill(stopped.pid, how)
+    stopped.join(60)
+    assert stopped.exitcode == 130
+    record = json.loads((only_run("stopped") / "record.json").read_text())
+    assert record["status"] == "interrupted"
+    assert record["error"].startswith(f"{how.name} at step ")
+    assert forked.run("train", *SETTINGS, "study=stopped").returncode == 0
+    assert "going on from step" in (only_run("stopped") / "train.log").read_text()
+    assert comparable_rows(only_run("whole")) == comparable_rows(only_run("stopped"))
+    assert results("whole") == results("stopped")
 
 
-def stop_and_go_on(command: str, study: str, how: int) -> None:
-    """Stop a run by a signal after some steps and call the same command again."""
-    stopped = train(command, f"study={study}", "checkpoint_seconds=1e-9")
-    assert stop_after_rows(stopped, study, 4, how) != 0
-    if how != signal.SIGKILL:
-        record = json.loads((only_run(study) / "record.json").read_text())
-        assert record["status"] == "interrupted"
-    again = train(command, f"study={study}")
-    output, _ = again.communicate(timeout=120)
-    assert again.returncode == 0, output
-    assert "going on from step" in (only_run(study) / "train.log").read_text()
+def wait_for_no_validation() -> None:
+    """Let a signal in a validation not wait for its end at all."""
+    checkpoint.PATIENCE_SECONDS = -1
+
+
+@pytest.mark.slow
+def test_a_long_validation_is_left_and_made_again() -> None:
+    slow = [*SETTINGS, "data.val_batch_size=1", "compute.steps=6", "evaluations=3"]
+    slow += ["checkpoint_seconds=1e-9"]
+    assert forked.run("train", *slow, "study=whole").returncode == 0
+    process = forked.start(
+        ["train", *slow, "study=stopped"], Path("said").absolute(), before=wait_for_no_validation
+    )
+    while not list(Path("outputs/stopped").glob("*/checkpoints/step-1.*")):
+        process.join(0.001)
+        assert process.is_alive()
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(60)
+    assert process.exitcode == 130
+    error = json.loads((only_run("stopped") / "record.json").read_text())["error"]
+    assert error == "SIGTERM in the validation after step 2; it goes on from the last checkpoint"
+    assert forked.run("train", *slow, "study=stopped").returncode == 0
+    assert comparable_rows(only_run("whole")) == comparable_rows(only_run("stopped"))
+    assert results("whole") == results("stopped")
 
 
 def results(study: str) -> dict[str, float]:

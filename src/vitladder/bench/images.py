@@ -21,10 +21,11 @@ from vitladder.config import DataConfig
 from vitladder.data.cache import Prepared, prepare
 from vitladder.data.catalog import read_catalog
 from vitladder.data.describe import describe
+from vitladder.data.faults import Unreadable
 from vitladder.data.images import Images
 from vitladder.data.loader import Batch, TrainLoader, train_loader
 from vitladder.data.order import evenly_spaced
-from vitladder.data.pixels import Raw, header
+from vitladder.data.pixels import Stored, header
 from vitladder.data.sources import Part, read_source
 from vitladder.errors import UserError
 
@@ -162,16 +163,17 @@ def _write(part: Part, count: int, folder: Path, size: int) -> bool:
     for label in np.unique(part.labels[chosen]):
         (folder / f"{label:05d}").mkdir()
     square = True
-    raws = part.rows.scan(part.indices[chosen])
-    for number, (label, raw) in enumerate(zip(part.labels[chosen], raws, strict=True)):
-        data, suffix = _file(raw)
-        (folder / f"{label:05d}" / f"{number:07d}{suffix}").write_bytes(data)
-        seen = header(raw, part.rows.where(int(part.indices[chosen[number]])))
+    for number, row in enumerate(part.scan(chosen)):
+        data, suffix = _file(row.raw)
+        (folder / f"{row.label:05d}" / f"{number:07d}{suffix}").write_bytes(data)
+        seen = header(row.raw, row.name)
         square = square and (seen.width, seen.height) == (size, size)
     return square
 
 
-def _file(raw: Raw) -> tuple[bytes, str]:
+def _file(raw: Stored) -> tuple[bytes, str]:
+    if isinstance(raw, Unreadable):
+        raise raw
     if isinstance(raw, bytes):
         return raw, f".{Image.open(io.BytesIO(raw)).format}".lower()
     stream = io.BytesIO()

@@ -98,7 +98,14 @@ def _peak(config: Config, data: DataShape, shape: Shape) -> int | None:
         remat=config.parallel.remat,
     )
     peaks = [
-        peak(layer, count, config.optim.name, stage, _sharing(config, layout))
+        peak(
+            layer,
+            count,
+            config.optim.name,
+            stage,
+            _sharing(config, layout),
+            averages=int(config.optim.ema is not None),
+        )
         for stage in _stages(batches, layout, pieces(config))
     ]
     return None if None in peaks else max(known for known in peaks if known is not None)

@@ -74,15 +74,19 @@ def optimizer_numbers(name: str, count: Parameters) -> int | None:
     return None
 
 
-def state(count: Parameters, optimizer: str, element: int, shards: int = 1) -> State | None:
+def state(
+    count: Parameters, optimizer: str, element: int, shards: int = 1, averages: int = 0
+) -> State | None:
     """Return parameters, gradients and optimizer state, each split over `shards` devices.
 
-    The optimizer's numbers have the weights' format. None where they are not known.
+    The optimizer's numbers, and `averages` of the weights, have their format. None where they are
+    not known.
     """
     numbers = optimizer_numbers(optimizer, count)
     if numbers is None:
         return None
     weights = -(-count.total * element // shards)
+    numbers += averages * count.total
     return State(weights, weights, -(-numbers * element // shards))
 
 
@@ -92,6 +96,7 @@ def peak(
     optimizer: str,
     batches: Batches,
     sharing: Sharing = Sharing(),
+    averages: int = 0,
 ) -> int | None:
     """Return the peak in bytes over training steps and held-out passes; None if not known.
 
@@ -99,7 +104,7 @@ def peak(
     counted as FSDP's gathered blocks and DDP's buckets; what libraries of communication hold is
     not.
     """
-    held = state(count, optimizer, layer.format.weight, sharing.shards)
+    held = state(count, optimizer, layer.format.weight, sharing.shards, averages)
     if held is None:
         return None
     image = layer.shape.pixels * 4 + 8
@@ -108,6 +113,8 @@ def peak(
     step = (_sharded_step if sharded else _step)(layer, count, held, batches)
     evaluation = batches.held_out * image + _forward(layer, batches)
     evaluation += _gathered(layer, count) if sharded else 0
+    # The weights are kept aside while their average is measured.
+    evaluation += averages * held.parameters
     between = held.total + activations(layer, 1).weight_copies + max(inputs, evaluation)
     return sharing.buckets * held.gradients + max(between, inputs + step)
 

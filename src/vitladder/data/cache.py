@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,18 +11,21 @@ import numpy as np
 
 from vitladder.config import DataConfig
 from vitladder.data.catalog import Catalog, read_catalog
+from vitladder.data.decoder import Decoder
 from vitladder.data.describe import describe, differences
 from vitladder.data.fingerprint import data_fingerprint as data_fingerprint
 from vitladder.data.images import (
-    Decoder,
     Images,
     Statistics,
     StreamedImages,
     UncachedImages,
     channel_statistics,
 )
+from vitladder.data.reading import Filled, LeftOut
+from vitladder.data.rows import by_number
+from vitladder.data.skipped import SkippedImages
 from vitladder.data.sources import known_whole, read_source
-from vitladder.data.store import build, open_store
+from vitladder.data.store import build_store, open_store
 from vitladder.data.streams import open_streams
 
 FORMAT: Final = 3
@@ -38,7 +41,8 @@ class Prepared:
     """A data set ready for training; mean and std [C] are those of training pixels / 255.
 
     They are taken from 10,000 images evenly spaced over the stored order, however the images are
-    stored; of a hub's stream, from its first 10,000.
+    stored; of a hub's stream, from its first 10,000. `skipped` counts the images that could not
+    be read: in a cache all of them, else those that were met so far.
     """
 
     train: TrainOrVal
@@ -50,6 +54,7 @@ class Prepared:
     notes: tuple[str, ...]
     image_size: int
     channels: int
+    skipped: SkippedImages
 
 
 def prepare(config: DataConfig, *, image_size: int, channels: int, folder: Path) -> Prepared:
@@ -66,12 +71,24 @@ def prepare(config: DataConfig, *, image_size: int, channels: int, folder: Path)
     if cache is None:
         return _uncached(catalog, config, decoder, _folder(config, folder))
     if not cache.exists():
-        source = read_source(catalog, config)
-        notes = (*source.notes, *_image_notes(config, channels))
-        mark = data_fingerprint(config)
-        build(cache, source, decoder, lambda train: _about(train, source.classes, mark, notes))
+        _build(cache, catalog, config, decoder)
     train, val, about = open_store(cache)
-    return _prepared(train, val, about, decoder)
+    skipped = SkippedImages.none_yet(len(train), len(val), config.on_error)
+    skipped.load_state_dict(about.get("skipped", skipped.state_dict()))
+    return _prepared(train, val, about, decoder, skipped)
+
+
+def _build(cache: Path, catalog: Catalog, config: DataConfig, decoder: Decoder) -> None:
+    source = read_source(catalog, config)
+    notes = (*source.notes, *_image_notes(config, decoder.channels))
+    mark = data_fingerprint(config)
+    build_store(
+        cache,
+        source,
+        decoder,
+        SkippedImages.none_yet(len(source.train), len(source.val), config.on_error),
+        lambda train: _about(train, source.classes, mark, notes),
+    )
 
 
 def _grey_asked(config: DataConfig, channels: int) -> bool:
@@ -110,8 +127,12 @@ def _folder(config: DataConfig, folder: Path) -> Path:
 
 def _uncached(catalog: Catalog, config: DataConfig, decoder: Decoder, folder: Path) -> Prepared:
     source = read_source(catalog, config)
-    train = UncachedImages(source.train, folder, decoder)
-    val = UncachedImages(source.val, folder, decoder)
+    skipped = SkippedImages.none_yet(len(source.train), len(source.val), config.on_error)
+    training, held_out = (
+        replace(part, rows=by_number(part.rows, folder)) for part in (source.train, source.val)
+    )
+    train = UncachedImages(training, Filled(decoder, training.following, skipped.train))
+    val = UncachedImages(held_out, LeftOut(decoder, skipped.val))
     size = decoded_bytes(catalog, decoder.image_size, decoder.channels) / 2**30
     note = (
         f"not cached: {size:.3g} GiB decoded exceed data.cache_gib={config.cache_gib:g}; "
@@ -119,16 +140,18 @@ def _uncached(catalog: Catalog, config: DataConfig, decoder: Decoder, folder: Pa
     )
     notes = (*source.notes, *_image_notes(config, decoder.channels), note)
     about = _about(train, source.classes, data_fingerprint(config), notes)
-    return _prepared(train, val, about, decoder)
+    return _prepared(train, val, about, decoder, skipped)
 
 
 def _streamed(config: DataConfig, decoder: Decoder) -> Prepared:
     streams = open_streams(config)
-    train = StreamedImages(streams.train, decoder)
-    val = StreamedImages(streams.val, decoder)
+    skipped = SkippedImages.none_yet(streams.train.count, streams.val.count, config.on_error)
+    reading = Filled(decoder, streams.train.following, skipped.train)
+    train = StreamedImages(streams.train, reading)
+    val = StreamedImages(streams.val, LeftOut(decoder, skipped.val))
     notes = (*streams.notes, *_image_notes(config, decoder.channels))
     about = _about(train, streams.classes, streams.fingerprint, notes)
-    return _prepared(train, val, about, decoder)
+    return _prepared(train, val, about, decoder, skipped)
 
 
 def _about(
@@ -146,7 +169,11 @@ def _about(
 
 
 def _prepared(
-    train: TrainOrVal, val: TrainOrVal, about: dict[str, Any], decoder: Decoder
+    train: TrainOrVal,
+    val: TrainOrVal,
+    about: dict[str, Any],
+    decoder: Decoder,
+    skipped: SkippedImages,
 ) -> Prepared:
     return Prepared(
         train=train,
@@ -158,4 +185,5 @@ def _prepared(
         notes=tuple(about["notes"]),
         image_size=decoder.image_size,
         channels=decoder.channels,
+        skipped=skipped,
     )

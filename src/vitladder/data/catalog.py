@@ -13,6 +13,7 @@ import pyarrow as pa
 from vitladder.config import DataConfig
 from vitladder.data.columns import class_names, find_columns, plain_labels
 from vitladder.data.folders import files_by_split, hidden
+from vitladder.data.one_line import shown
 from vitladder.data.parquet import ParquetRows, read_schema
 from vitladder.data.rows import DigitRows, FileRows, ImageRows, TableRows
 from vitladder.data.splits import by_split, choose
@@ -91,13 +92,13 @@ def _parquet(config: DataConfig) -> Catalog:
     files = [file for names in splits.values() for file in names]
     schemas, counts = {}, {}
     for file in files:
-        schemas[file], counts[file] = read_schema(root / file, str(file))
+        schemas[file], counts[file] = read_schema(root / file, shown(str(file)))
     used = [file for split in (train, val) if split is not None for file in splits[split]]
     image, label = _shared_columns(schemas, used[0], config)
     rows = {
         split: ParquetRows(
             files=tuple(root / file for file in names),
-            names=tuple(str(file) for file in names),
+            names=tuple(shown(str(file)) for file in names),
             counts=tuple(counts[file] for file in names),
             column=image,
         )
@@ -118,10 +119,13 @@ def _parquet_files(path: Path) -> tuple[Path, dict[str, list[PurePath]]]:
     """Return the folder of the files, and the files of each split relative to it."""
     root = path.parent if path.is_file() else path
     found = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
-    relative = [file.relative_to(root) for file in found]
+    # Spark writes folders that are called so too.
+    relative = [file.relative_to(root) for file in found if not file.is_dir()]
     files = [file for file in relative if not hidden(file)]
     if not files:
-        raise UserError(f"{path} holds no parquet files (*.parquet)")
+        raise UserError(
+            f"{path} holds no parquet files (*.parquet); data.path must name {_EXPECTED['parquet']}"
+        )
     return root, {"train": list[PurePath](files)} if path.is_file() else by_split(files)
 
 
@@ -172,7 +176,7 @@ def _imagefolder(config: DataConfig) -> Catalog:
             split: partial(pa.array, [number[label] for _, label in files], pa.int64())
             for split, files in found.items()
         },
-        class_names=classes,
+        class_names=tuple(shown(name) for name in classes),
         columns=(),
         train=train,
         val=val,

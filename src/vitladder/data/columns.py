@@ -80,7 +80,10 @@ def encode(
             raise UserError(f"{where(i, row)} has no label; every row needs one")
     arrays = [np.asarray(column) for column in values]
     if len({array.dtype.kind for array in arrays}) > 1:
-        raise UserError(f"{where(0, 0)} has another type of label than {where(1, 0)}")
+        raise UserError(
+            f"{where(0, 0)} has another type of label than {where(1, 0)}; write both as numbers, "
+            f"or both as names"
+        )
     if names is None:
         found = sorted({value for array in arrays for value in np.unique(array).tolist()})
         known = np.asarray(found, dtype=arrays[0].dtype)

@@ -10,6 +10,7 @@ from vitladder.data.catalog import read_catalog
 from vitladder.data.headers import part_headers, read_headers, with_late_colour
 from vitladder.data.remember import Remembered
 from vitladder.data.rows import DigitRows
+from vitladder.data.skipped import Skipped, SkippedImages
 from vitladder.data.sources import known_whole, read_source
 from vitladder.data.splits import held_out_count
 from vitladder.data.streams import open_streams
@@ -40,9 +41,10 @@ def _describe(config: DataConfig) -> tuple[DataShape, tuple[str, ...]]:
         return _describe_stream(config)
     catalog = read_catalog(config)
     source = read_source(catalog, config)
-    seen = part_headers(source.train, _LOOKED_AT)
+    skipped = SkippedImages.none_yet(len(source.train), len(source.val), config.on_error)
+    seen = part_headers(source.train, _LOOKED_AT, skipped.train)
     if known_whole(catalog):
-        seen = with_late_colour(seen, (source.train, source.val))
+        seen = with_late_colour(seen, source, skipped)
     shape = DataShape(
         train_images=len(source.train),
         val_images=len(source.val),
@@ -71,7 +73,7 @@ def _describe_digits(config: DataConfig) -> DataShape:
 def _describe_stream(config: DataConfig) -> tuple[DataShape, tuple[str, ...]]:
     streams = open_streams(config)
     first = islice(streams.train.read(0), _LOOKED_AT)
-    seen = read_headers((raw, name) for raw, name, _ in first)
+    seen = read_headers(first, Skipped("training", streams.train.count, config.on_error))
     shape = DataShape(
         train_images=streams.train.count,
         val_images=streams.val.count,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from pathlib import Path
 
 _FOOTER = 2**16
@@ -10,7 +13,7 @@ _FOOTER = 2**16
 
 def file_sha256(file: Path) -> str:
     """Return the sha256 of a file's bytes, read once per process while it does not change."""
-    state = file.stat()
+    state = regular_file(file).stat()
     version = (str(file.resolve()), state.st_size, state.st_mtime_ns)
     if version not in _hashed:
         with file.open("rb") as stream:
@@ -21,6 +24,13 @@ def file_sha256(file: Path) -> str:
 _hashed: dict[tuple[str, int, int], str] = {}
 
 
+def regular_file(file: Path) -> Path:
+    """Return the file; raises OSError for a pipe or a device, which may never end."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(file))
+    return file
+
+
 def end_sha256(file: Path) -> str:
     """Return the sha256 of a file's last 64 KiB."""
     with file.open("rb") as stream:
@@ -29,5 +39,5 @@ def end_sha256(file: Path) -> str:
 
 
 def lines_sha256(*lines: str) -> str:
-    """Return the sha256 of the lines."""
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """Return the sha256 of the lines; names of files are the bytes that they are on disk."""
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()

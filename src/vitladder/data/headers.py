@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
+from vitladder.data.faults import Unreadable
 from vitladder.data.order import evenly_spaced
-from vitladder.data.pixels import Header, Raw, header, surely_grey
-from vitladder.data.sources import Part
+from vitladder.data.pixels import Header, header, surely_grey
+from vitladder.data.rows import Row
+from vitladder.data.skipped import Skipped, SkippedImages
+from vitladder.data.sources import Part, Source
+from vitladder.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -62,29 +68,40 @@ class Headers:
         return tuple(notes)
 
 
-def with_late_colour(seen: Headers, parts: Sequence[Part]) -> Headers:
+def with_late_colour(seen: Headers, source: Source, skipped: SkippedImages) -> Headers:
     """Return the headers, and where all are grey also that of the first image with colours.
 
-    For that all images of the parts are read, and not decoded.
+    For that all images of both parts are read, and not decoded.
     """
     if seen.channels == 3:
         return seen
-    for part in parts:
-        names = (part.rows.where(int(row)) for row in part.indices)
-        for raw, name in zip(part.rows.scan(part.indices), names, strict=True):
-            found = None if surely_grey(raw) else header(raw, name)
+    for part, those in ((source.train, skipped.train), (source.val, skipped.val)):
+        for row in part.scan(np.arange(len(part))):
+            found = None if surely_grey(row.raw) else _header(row, those)
             if found is not None and found.channels == 3:
                 return Headers(seen.counts + Counter([found]))
     return seen
 
 
-def read_headers(named: Iterable[tuple[Raw, str]]) -> Headers:
-    """Return the headers of images, each with its name; raises UserError for one that has none."""
-    return Headers(Counter(header(raw, name) for raw, name in named))
+def read_headers(rows: Iterable[Row], skipped: Skipped) -> Headers:
+    """Return the headers of images; raises UserError where none of them has one."""
+    found = (_header(row, skipped) for row in rows)
+    headers = Headers(Counter(seen for seen in found if seen is not None))
+    if not headers.counts:
+        first = skipped.first[0] if skipped.first else "there is none"
+        raise UserError(f"no image that was looked at can be read: {first}; mend the data set")
+    return headers
 
 
-def part_headers(part: Part, most: int) -> Headers:
+def _header(row: Row, skipped: Skipped) -> Header | None:
+    """Return the header of an image, None for one that is skipped."""
+    try:
+        return header(row.raw, row.name)
+    except Unreadable as fault:
+        skipped.add(row.number, fault)
+        return None
+
+
+def part_headers(part: Part, most: int, skipped: Skipped) -> Headers:
     """Return the headers of at most `most` images, evenly spaced over the stored order."""
-    rows = part.indices[evenly_spaced(len(part), most)]
-    names = [part.rows.where(int(row)) for row in rows]
-    return read_headers(zip(part.rows.scan(rows), names, strict=True))
+    return read_headers(part.scan(evenly_spaced(len(part), most)), skipped)

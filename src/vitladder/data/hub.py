@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vitladder.config import DataConfig
+from vitladder.data.faults import Unreadable
+from vitladder.data.one_line import first_line
 from vitladder.data.parquet import encoded
+from vitladder.data.pixels import Stored
 from vitladder.errors import UserError
 
 
@@ -28,25 +31,6 @@ def _quiet() -> Iterator[None]:
         datasets.enable_progress_bars()
 
 
-def arrow_copy(files: tuple[Path, ...], column: str, folder: Path) -> Any:
-    """Return one column of parquet files as a memory-mapped Dataset, kept in `folder`.
-
-    Raises UserError for files that cannot be read.
-    """
-    import datasets
-
-    try:
-        with _quiet():
-            table = datasets.Dataset.from_parquet(
-                [str(file) for file in files], columns=[column], cache_dir=str(folder)
-            )
-    except datasets.exceptions.DatasetGenerationError as problem:
-        reason = str(problem.__cause__ or problem).splitlines()[0]
-        names = files[0].name if len(files) == 1 else f"one of {files[0]} to {files[-1].name}"
-        raise UserError(f"{names} is not a readable parquet file ({reason})") from problem
-    return undecoded(table)
-
-
 def load(config: DataConfig) -> Any:
     """Return `datasets.load_dataset` of a hub name or local folder: splits by name.
 
@@ -60,10 +44,9 @@ def load(config: DataConfig) -> Any:
         with _quiet():
             loaded = datasets.load_dataset(config.path, cache_dir=cache, streaming=config.streaming)
     except Exception as problem:  # a hub can fail in any way; the name is what the user can change
-        lines = str(problem).strip().splitlines() or [type(problem).__name__]
         raise UserError(
-            f"data.path={config.path} cannot be loaded by Hugging Face datasets ({lines[0]}); "
-            f"it must be a local folder or a data set of the hub"
+            f"data.path={config.path} cannot be loaded by Hugging Face datasets "
+            f"({first_line(problem)}); it must be a local folder or a data set of the hub"
         ) from problem
     return {str(name): undecoded(table) for name, table in loaded.items()}
 
@@ -78,11 +61,10 @@ def undecoded(table: Any) -> Any:
     return table
 
 
-def file_bytes(value: Any, where: str) -> bytes:
-    """Return the file bytes in a value of a hub's image column.
+def file_bytes(value: Any, where: str) -> Stored:
+    """Return the file bytes in a value of a hub's image column, or why there are none.
 
-    Data sets of single image files hold the absolute paths of those that were downloaded. Raises
-    UserError where there is neither.
+    Data sets of single image files hold the absolute paths of those that were downloaded.
     """
     path = value.get("path") if isinstance(value, dict) and value.get("bytes") is None else None
     if not path or not Path(path).is_absolute():
@@ -90,4 +72,4 @@ def file_bytes(value: Any, where: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as problem:
-        raise UserError(f"{where}: {path} cannot be read ({problem.strerror})") from problem
+        return Unreadable(where, f"{path} cannot be read ({problem.strerror})")

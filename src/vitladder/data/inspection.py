@@ -14,6 +14,7 @@ from vitladder.data.cache import decoded_bytes, place
 from vitladder.data.catalog import read_catalog
 from vitladder.data.describe import describe
 from vitladder.data.headers import Headers, part_headers, with_late_colour
+from vitladder.data.skipped import SkippedImages
 from vitladder.data.sources import Source, known_whole, read_source
 from vitladder.errors import UserError
 
@@ -68,9 +69,10 @@ def inspect(config: DataConfig, folder: Path) -> Inspection:
     shape = describe(config)
     catalog = read_catalog(config)
     source = read_source(catalog, config)
-    headers = _headers(source)
+    skipped = SkippedImages.none_yet(len(source.train), len(source.val), config.on_error)
+    headers = _headers(source, skipped)
     if known_whole(catalog):
-        headers = with_late_colour(headers, (source.train, source.val))
+        headers = with_late_colour(headers, source, skipped)
     cache = place(catalog, config, shape.image_size, shape.channels, folder)
     built = cache is not None and cache.exists()
     return Inspection(
@@ -109,11 +111,12 @@ def format_inspection(found: Inspection) -> str:
     return "\n".join(lines)
 
 
-def _headers(source: Source) -> Headers:
+def _headers(source: Source, skipped: SkippedImages) -> Headers:
     total = len(source.train) + len(source.val)
     share = 1.0 if total <= _ALL else _SAMPLE / total
     train, val = (
-        part_headers(part, round(share * len(part))) for part in (source.train, source.val)
+        part_headers(part, max(1, round(share * len(part))), those)
+        for part, those in ((source.train, skipped.train), (source.val, skipped.val))
     )
     return Headers(train.counts + val.counts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from vitladder.config import AugmentConfig, DataConfig
 from vitladder.data.augment import check, crop_and_flip
 from vitladder.data.cache import Prepared
 from vitladder.data.draws import IntArray
-from vitladder.data.images import Chunk, Images, Statistics, StreamedImages, UncachedImages
+from vitladder.data.images import Images, Statistics, StreamedImages, UncachedImages
 from vitladder.data.mixing import mix, rand_augment
 from vitladder.data.order import Order, Visits, in_stored_order
 from vitladder.data.pixels import Pixels
+from vitladder.data.reading import NOT_COUNTED, Chunk
+from vitladder.data.skipped import SkippedImages
 
 Batch = tuple[Tensor, Tensor]
 """Images float32 [B, C, H, W], normalised; labels int64 [B], or soft float32 [B, classes]."""
@@ -28,8 +30,6 @@ Read = tuple[Pixels, IntArray, Visits]
 
 _AHEAD: Final = 2
 _ALL: Final = slice(None)
-NOT_COUNTED: Final = -100
-"""The label of an image that a process only computes to keep in step with the others."""
 
 
 def train_loader(
@@ -63,7 +63,8 @@ def train_loader(
         classes=classes,
         own=own if whole else _ALL,
     )
-    return TrainLoader(read, finish, steps=steps, ahead=0 if isinstance(images, Images) else _AHEAD)
+    ahead = 0 if isinstance(images, Images) else _AHEAD
+    return TrainLoader(read, finish, prepared.skipped, steps=steps, ahead=ahead)
 
 
 class TrainLoader:
@@ -71,19 +72,21 @@ class TrainLoader:
 
     `position` is the next step; setting it (or `load_state_dict`) continues from there with the
     batches that an uninterrupted run would have had. Reading ahead is done in a thread; the draws
-    stay in the calling one.
+    stay in the calling one. The state holds `skipped` too: what could not be read so far.
     """
 
     def __init__(
         self,
         read: Callable[[int], Read],
         finish: Callable[[Pixels, IntArray, Visits], Batch],
+        skipped: SkippedImages,
         *,
         steps: int,
         ahead: int,
     ) -> None:
         self.steps = steps
         self.position = 0
+        self.skipped = skipped
         self._read = read
         self._finish = finish
         self._ahead = ahead
@@ -94,13 +97,14 @@ class TrainLoader:
     def __iter__(self) -> Iterator[Batch]:
         return self._iterate_ahead() if self._ahead else self._iterate()
 
-    def state_dict(self) -> dict[str, int]:
-        """Return how many batches were handed out."""
-        return {"step": self.position}
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many batches were handed out, and what could not be read."""
+        return {"step": self.position, "skipped": self.skipped.state_dict()}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue with the batch after those."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue with the batch after those; images that could not be read stay counted."""
         self.position = state["step"]
+        self.skipped.load_state_dict(state.get("skipped", self.skipped.state_dict()))
 
     def batch(self, step: int) -> Batch:
         """Return batch `step`, whatever was handed out before."""
@@ -126,7 +130,7 @@ class TrainLoader:
 def _reader(images: Images | UncachedImages, order: Order, own: slice) -> Callable[[int], Read]:
     def read(step: int) -> Read:
         visits = order.visits(step).part(own)
-        return images.gather(visits.indices), images.labels[visits.indices], visits
+        return *images.take(visits.indices), visits
 
     return read
 

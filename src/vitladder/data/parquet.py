@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 from vitladder.data.columns import plain_labels
 from vitladder.data.digests import end_sha256, file_sha256, lines_sha256
 from vitladder.data.draws import IntArray
+from vitladder.data.faults import Unreadable
+from vitladder.data.one_line import first_line
+from vitladder.data.pixels import Stored
 from vitladder.errors import UserError
 
 _CHUNK = 256
@@ -32,14 +35,13 @@ class ParquetRows:
     def __len__(self) -> int:
         return sum(self.counts)
 
-    def scan(self, indices: IntArray) -> Iterator[bytes]:
-        """Yield encoded images; row groups in which none is wanted are not read."""
+    def scan(self, indices: IntArray) -> Iterator[Stored]:
+        """Yield encoded images, or why there are none; row groups without any are not read."""
         first = 0
         for file, name, count in zip(self.files, self.names, self.counts, strict=True):
             wanted = indices[(indices >= first) & (indices < first + count)] - first
             if wanted.size:
-                for row, value in _scan_file(file, name, self.column, wanted):
-                    yield encoded(value, f"{name} row {row}")
+                yield from _scan_file(file, name, self.column, wanted)
             first += count
 
     def labels(self, column: str) -> pa.Array:
@@ -49,7 +51,10 @@ class ParquetRows:
             with readable(name), pq.ParquetFile(file) as table:
                 found = plain_labels(table.read(columns=[column]).column(0))
             if pieces and found.type != pieces[0].type:
-                raise UserError(f"{name} has another type of label than {self.names[0]}")
+                raise UserError(
+                    f"{name} has another type of label than {self.names[0]}; write both as "
+                    f"numbers, or both as names"
+                )
             pieces.append(found)
         return pa.concat_arrays(pieces)
 
@@ -94,15 +99,16 @@ def readable(name: str) -> Iterator[None]:
     """Turn what pyarrow raises on a damaged file into a UserError naming it."""
     try:
         yield
-    except (pa.ArrowException, OSError) as problem:
-        reason = str(problem).splitlines()[0]
-        raise UserError(f"{name} is not a readable parquet file ({reason})") from problem
+    except (pa.ArrowException, OSError, UnicodeError) as problem:
+        raise UserError(
+            f"{name} is not a readable parquet file ({first_line(problem)}); write or copy it anew"
+        ) from problem
 
 
-def encoded(value: Any, where: str) -> bytes:
+def encoded(value: Any, where: str) -> Stored:
     """Return the file bytes in a stored value: bytes, or {bytes, path}.
 
-    Raises UserError for a path without bytes: what lies there is not part of the data set.
+    A path without bytes is no image: what lies there is not part of the data set.
     """
     path = None
     if isinstance(value, dict):
@@ -110,31 +116,40 @@ def encoded(value: Any, where: str) -> bytes:
     if isinstance(value, bytes):
         return value
     if path:
-        raise UserError(
-            f"{where}: holds the path {path} and no image; store the bytes of the image files"
-        )
-    raise UserError(f"{where}: holds no image; every row needs one")
+        return Unreadable(where, f"holds the path {path} and no image (a file's bytes)")
+    return Unreadable(where, "holds no image")
 
 
-def _scan_file(file: Path, name: str, column: str, wanted: IntArray) -> Iterator[tuple[int, Any]]:
-    """Yield number and value of the wanted rows (ascending) of one file."""
-    with readable(name), pq.ParquetFile(file) as table:
+def _scan_file(file: Path, name: str, column: str, wanted: IntArray) -> Iterator[Stored]:
+    """Yield the wanted rows (ascending) of one file."""
+    with readable(name):
+        table = pq.ParquetFile(file)
+    with table:
         start = 0
         for group in range(table.num_row_groups):
             end = start + table.metadata.row_group(group).num_rows
             low, high = np.searchsorted(wanted, (start, end))
             if low < high:
-                yield from _scan_group(table, group, column, start, wanted[low:high])
+                yield from _scan_group(table, group, column, start, wanted[low:high], name)
             start = end
 
 
 def _scan_group(
-    table: pq.ParquetFile, group: int, column: str, start: int, wanted: IntArray
-) -> Iterator[tuple[int, Any]]:
-    for batch in table.iter_batches(_CHUNK, row_groups=[group], columns=[column]):
-        low, high = np.searchsorted(wanted, (start, start + batch.num_rows))
-        values = batch.column(0).take(pa.array(wanted[low:high] - start)).to_pylist()
-        yield from zip(wanted[low:high].tolist(), values, strict=True)
-        start += batch.num_rows
-        if high == wanted.size:
-            return
+    table: pq.ParquetFile, group: int, column: str, start: int, wanted: IntArray, name: str
+) -> Iterator[Stored]:
+    """Yield the wanted rows of a row group, each after damage as one that cannot be read."""
+    done = 0
+    try:
+        for batch in table.iter_batches(_CHUNK, row_groups=[group], columns=[column]):
+            low, high = np.searchsorted(wanted, (start, start + batch.num_rows))
+            values = batch.column(0).take(pa.array(wanted[low:high] - start)).to_pylist()
+            for row, value in zip(wanted[low:high], values, strict=True):
+                yield encoded(value, f"{name} row {row}")
+            start += batch.num_rows
+            done = int(high)
+            if done == wanted.size:
+                return
+    except (pa.ArrowException, OSError) as problem:
+        reason = f"lies in a damaged row group ({first_line(problem)})"
+        for row in wanted[done:]:
+            yield Unreadable(f"{name} row {row}", reason)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vitladder.data.faults import Unreadable
+from vitladder.data.one_line import first_line
 from vitladder.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
 Raw = bytes | Pixels
 """An image as it is stored: the bytes of a file, or grey values [H, W]."""
+Stored = Raw | Unreadable
+"""What lies where an image should: the image, or why there is none."""
+
+# Pillow warns of metadata that it does without, and of what is an error here: not on the screen.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _SIXTEEN_BIT_AS_I = ("PNG", "PPM")
@@ -43,17 +51,17 @@ class Header:
         return 1 if self.mode in _GREY else 3
 
 
-def header(raw: Raw, where: str) -> Header:
-    """Return size and mode without decoding; raises UserError naming `where`."""
+def header(raw: Stored, where: str) -> Header:
+    """Return size and mode without decoding; raises Unreadable naming `where`."""
     image = _open(raw, where)
     return Header(image.width, image.height, image.mode)
 
 
-def surely_grey(raw: Raw) -> bool:
+def surely_grey(raw: Stored) -> bool:
     """Return whether the first bytes say grey: all of an array, and of a PNG, and of no other."""
     if isinstance(raw, np.ndarray):
         return True
-    return raw[:8] == _PNG and raw[25:26] in _PNG_GREY
+    return isinstance(raw, bytes) and raw[:8] == _PNG and raw[25:26] in _PNG_GREY
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -62,15 +70,16 @@ _PNG_GREY = (b"\x00", b"\x04")
 
 
 def decode(
-    raw: Raw, where: str, *, image_size: int, channels: int, drop_colours: bool = False
+    raw: Stored, where: str, *, image_size: int, channels: int, drop_colours: bool = False
 ) -> Pixels:
     """Return the image as uint8 [channels, image_size, image_size].
 
     The first frame is taken, turned upright by its EXIF orientation, laid on white where it is
     transparent, made grey (1 channel, ITU-R BT.601 luma) or RGB (3 channels), resized to a
     shorter side of image_size (antialiased bicubic) and cropped in the centre.
-    Raises UserError naming `where` when the file is corrupt, truncated, huge or of a mode
-    without an agreed range, and when colours would become grey unless drop_colours says so.
+    Raises Unreadable naming `where` when the file is corrupt, truncated, huge or of a mode
+    without an agreed range, and UserError when colours would become grey unless drop_colours
+    says so.
     """
     image = _open(raw, where)
     try:
@@ -86,29 +95,31 @@ def decode(
     return np.asarray(_resize(eight_bits.convert("L"), image_size), dtype=np.uint8)[None]
 
 
-def _open(raw: Raw, where: str) -> Image.Image:
+def _open(raw: Stored, where: str) -> Image.Image:
+    if isinstance(raw, Unreadable):
+        raise raw
     if isinstance(raw, np.ndarray):
         return Image.fromarray(raw)
+    if not raw:
+        raise Unreadable(where, "not a readable image (it has no bytes)")
     try:
         image = Image.open(io.BytesIO(raw))
     except UnidentifiedImageError as problem:
-        raise UserError(f"{where}: not a readable image (cannot identify image file)") from problem
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
-        raise UserError(f"{where}: not a readable image ({problem})") from problem
+        raise Unreadable(where, "not a readable image (cannot identify image file)") from problem
     except Exception as problem:  # as above: any decoder, any error
         raise _unreadable(where, problem) from problem
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
-        raise UserError(
-            f"{where}: not a readable image ({image.width} x {image.height} exceeds Pillow's "
-            f"limit of {limit} pixels)"
+        raise Unreadable(
+            where,
+            f"not a readable image ({image.width} x {image.height} exceeds Pillow's limit of "
+            f"{limit} pixels)",
         )
     return image
 
 
-def _unreadable(where: str, problem: Exception) -> UserError:
-    reason = " ".join(str(problem).split()) or type(problem).__name__
-    return UserError(f"{where}: not a readable image ({reason})")
+def _unreadable(where: str, problem: Exception) -> Unreadable:
+    return Unreadable(where, f"not a readable image ({first_line(problem)})")
 
 
 def _eight_bits(image: Image.Image, kind: str | None, where: str) -> Image.Image:
@@ -121,9 +132,10 @@ def _eight_bits(image: Image.Image, kind: str | None, where: str) -> Image.Image
     elif image.mode in _TO_RGB:
         image = image.convert("RGB")
     if image.mode not in ("L", "RGB"):
-        raise UserError(
-            f"{where}: mode {image.mode} has no agreed range to make 8 bits of; "
-            f"store the images as 8- or 16-bit grey, or as 8-bit RGB"
+        raise Unreadable(
+            where,
+            f"mode {image.mode} has no agreed range to make 8 bits of (8- and 16-bit grey and "
+            f"8-bit RGB have)",
         )
     return image
 

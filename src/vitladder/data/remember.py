@@ -65,4 +65,4 @@ def _state(path: str | None) -> str:
 
 
 def _line(name: str, state: os.stat_result) -> bytes:
-    return f"{name} {state.st_size} {state.st_mtime_ns}\n".encode()
+    return f"{name} {state.st_size} {state.st_mtime_ns}\n".encode(errors="surrogateescape")

@@ -7,21 +7,31 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from vitladder.data.digests import file_sha256, lines_sha256
+from vitladder.data.copies import CopiedRows, copied
+from vitladder.data.digests import file_sha256, lines_sha256, regular_file
 from vitladder.data.draws import IntArray
-from vitladder.data.hub import arrow_copy
-from vitladder.data.parquet import ParquetRows, encoded
-from vitladder.data.pixels import Raw
-from vitladder.errors import UserError
+from vitladder.data.faults import Unreadable
+from vitladder.data.one_line import shown
+from vitladder.data.parquet import ParquetRows, readable
+from vitladder.data.pixels import Stored
 
 WHOLE: Final = 2**30
 """Up to so many bytes, source files are known by their content; above, by names and sizes."""
 
 _CHUNK = 256
+
+
+class Row(NamedTuple):
+    """A stored image, its name for messages, its class number, and its number in its part."""
+
+    raw: Stored
+    name: str
+    label: int
+    number: int
 
 
 class DigitRows:
@@ -46,11 +56,11 @@ class DigitRows:
         """The digit that each image shows, int64 [1797]."""
         return self._loaded[1]
 
-    def scan(self, indices: IntArray) -> Iterator[Raw]:
+    def scan(self, indices: IntArray) -> Iterator[Stored]:
         """Yield grey values uint8 [8, 8]."""
         yield from self._loaded[0][indices]
 
-    def read(self, indices: IntArray) -> list[Raw]:
+    def read(self, indices: IntArray) -> list[Stored]:
         """Return grey values uint8 [8, 8]."""
         return list(self._loaded[0][indices])
 
@@ -85,41 +95,57 @@ class FileRows:
     def __len__(self) -> int:
         return len(self.names)
 
-    def scan(self, indices: IntArray) -> Iterator[Raw]:
-        """Yield the bytes of each file."""
+    def scan(self, indices: IntArray) -> Iterator[Stored]:
+        """Yield the bytes of each file, or why it cannot be read."""
         return (self._bytes(int(index)) for index in indices)
 
-    def read(self, indices: IntArray) -> list[Raw]:
-        """Return the bytes of each file."""
+    def read(self, indices: IntArray) -> list[Stored]:
+        """Return the bytes of each file, or why it cannot be read."""
         return list(self.scan(indices))
 
     def where(self, index: int) -> str:
         """Return the file's name below the root."""
-        return self.names[index]
+        return shown(self.names[index])
 
     def size(self) -> int:
         """Return the bytes of all files."""
-        return sum((self.root / name).stat().st_size for name in self.names)
+        return sum(size for size, _ in self._states)
 
     def changed(self) -> int:
         """Return when the newest file was written, in nanoseconds."""
-        return max(((self.root / name).stat().st_mtime_ns for name in self.names), default=0)
+        return max((time for _, time in self._states), default=0)
 
     def content(self) -> str:
         """Return the sha256 over names and the sha256 of each file."""
-        return lines_sha256(*(f"{name} {file_sha256(self.root / name)}" for name in self.names))
+        return lines_sha256(*(f"{name} {self._sha256(name)}" for name in self.names))
 
     def listing(self) -> str:
         """Return the sha256 over names and sizes."""
-        return lines_sha256(*(f"{name} {(self.root / name).stat().st_size}" for name in self.names))
+        sizes = (size for size, _ in self._states)
+        return lines_sha256(*(f"{name} {n}" for name, n in zip(self.names, sizes, strict=True)))
 
-    def _bytes(self, index: int) -> bytes:
+    @property
+    def _states(self) -> Iterator[tuple[int, int]]:
+        """Size and time of each file; of one that is gone, nothing."""
+        for name in self.names:
+            try:
+                state = (self.root / name).stat()
+                yield state.st_size, state.st_mtime_ns
+            except OSError:
+                yield 0, 0
+
+    def _sha256(self, name: str) -> str:
+        """Return the digest of a file; one that cannot be read is another data set when it can."""
         try:
-            return (self.root / self.names[index]).read_bytes()
+            return file_sha256(self.root / name)
+        except OSError:
+            return "unreadable"
+
+    def _bytes(self, index: int) -> Stored:
+        try:
+            return regular_file(self.root / self.names[index]).read_bytes()
         except OSError as problem:
-            raise UserError(
-                f"{self.names[index]}: cannot be read ({problem.strerror})"
-            ) from problem
+            return Unreadable(self.where(index), f"cannot be read ({problem.strerror})")
 
 
 class TableRows:
@@ -130,7 +156,7 @@ class TableRows:
         table: Any,
         column: str,
         where: Callable[[int], str],
-        read_value: Callable[[Any, str], bytes] = encoded,
+        read_value: Callable[[Any, str], Stored],
     ) -> None:
         self._table = table
         self._column = column
@@ -140,14 +166,15 @@ class TableRows:
     def __len__(self) -> int:
         return len(self._table)
 
-    def scan(self, indices: IntArray) -> Iterator[Raw]:
+    def scan(self, indices: IntArray) -> Iterator[Stored]:
         """Yield encoded images, a few hundred rows in memory at a time."""
         for start in range(0, indices.size, _CHUNK):
             yield from self.read(indices[start : start + _CHUNK])
 
-    def read(self, indices: IntArray) -> list[Raw]:
-        """Return encoded images."""
-        values: Sequence[Any] = self._table[indices][self._column]
+    def read(self, indices: IntArray) -> list[Stored]:
+        """Return encoded images, or why there are none."""
+        with readable(f"the prepared table of {self.where(int(indices[0]))}"):
+            values: Sequence[Any] = self._table[indices][self._column]
         return [
             self._read_value(value, self.where(int(index)))
             for index, value in zip(indices, values, strict=True)
@@ -171,7 +198,8 @@ class TableRows:
         """Return the sha256 over all encoded images and the other columns."""
         digest = hashlib.sha256(repr(self._table.remove_columns(self._column)[:]).encode())
         for image in self.scan(np.arange(len(self))):
-            digest.update(hashlib.sha256(bytes(image)).digest())
+            known = str(image).encode() if isinstance(image, Unreadable) else bytes(image)
+            digest.update(hashlib.sha256(known).digest())
         return digest.hexdigest()
 
     def listing(self) -> str:
@@ -182,7 +210,7 @@ class TableRows:
         return [Path(file["filename"]) for file in self._table.cache_files]
 
 
-NumberedRows = DigitRows | FileRows | TableRows
+NumberedRows = DigitRows | FileRows | TableRows | CopiedRows
 """Rows with a fast `read(indices)`, in any order."""
 
 ImageRows = NumberedRows | ParquetRows
@@ -203,5 +231,4 @@ def by_number(rows: ImageRows, folder: Path) -> NumberedRows:
     """
     if not isinstance(rows, ParquetRows):
         return rows
-    table = arrow_copy(rows.files, rows.column, folder / "arrow" / version(rows)[:16])
-    return TableRows(table, rows.column, rows.where)
+    return copied(rows, folder / "arrow" / version(rows)[:16])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -12,7 +14,8 @@ from vitladder.config import DataConfig
 from vitladder.data.catalog import Catalog
 from vitladder.data.columns import encode
 from vitladder.data.draws import IntArray
-from vitladder.data.rows import WHOLE, ImageRows
+from vitladder.data.one_line import shown
+from vitladder.data.rows import WHOLE, ImageRows, Row
 from vitladder.data.splits import hold_out, hold_out_note
 from vitladder.errors import UserError
 
@@ -27,6 +30,18 @@ class Part:
 
     def __len__(self) -> int:
         return int(self.indices.size)
+
+    def scan(self, numbers: IntArray) -> Iterator[Row]:
+        """Yield these rows of the part; of parquet files the numbers must ascend."""
+        rows = self.indices[numbers]
+        stored = self.rows.scan(rows)
+        for number, row, raw in zip(numbers, rows, stored, strict=True):
+            yield Row(raw, self.rows.where(int(row)), int(self.labels[number]), int(number))
+
+    def following(self, number: int) -> Iterator[Row]:
+        """Yield the other rows in stored order, from the next one on and around the end."""
+        after, before = np.arange(number + 1, len(self)), np.arange(number)
+        return chain(self.scan(after), self.scan(before))
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,10 @@ def read_source(catalog: Catalog, config: DataConfig) -> Source:
     splits, train = catalog.used, catalog.train
     for split in splits:
         if not len(catalog.rows[split]):
-            raise UserError(f"{catalog.where} has no rows in its split '{split}'")
+            raise UserError(
+                f"{catalog.where} has no rows in its split '{split}'; choose another with "
+                f"data.{'train' if split == train else 'val'}_split=..., or fill it"
+            )
     numbers, classes = encode(
         [catalog.labels[split]() for split in splits],
         catalog.class_names,
@@ -56,7 +74,7 @@ def read_source(catalog: Catalog, config: DataConfig) -> Source:
     present = np.unique(numbers[0])
     if present.size < 2:
         raise UserError(
-            f"{catalog.where} has one class only ('{classes[present[0]]}') in its split "
+            f"{catalog.where} has one class only ('{shown(classes[present[0]])}') in its split "
             f"'{train}'; a classifier needs at least two"
         )
     if catalog.val is None:
@@ -74,7 +92,8 @@ def _with_held_out(
     kept, held = hold_out(labels, config.val_fraction)
     if not held.size:
         raise UserError(
-            "no class has two images, so none can be held out; name a split with data.val_split=..."
+            f"no class of the split '{train}' has two images, so none can be held out; name a "
+            f"split for that with data.val_split=..., or add images"
         )
     notes = [hold_out_note(train, config.val_fraction)]
     single = int(np.sum(np.bincount(labels) == 1))

@@ -2,61 +2,66 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Final
 
 import numpy as np
 
-from vitladder.data.images import Decoder, Images
+from vitladder.data.building import build
+from vitladder.data.decoder import Decoder
+from vitladder.data.digests import file_sha256
+from vitladder.data.images import Images
+from vitladder.data.reading import NOT_COUNTED, stand_ins
+from vitladder.data.rows import WHOLE
+from vitladder.data.skipped import Skipped, SkippedImages
 from vitladder.data.sources import Part, Source
 from vitladder.errors import UserError
 
+_CHUNK: Final = 512
 
-def build(
-    place: Path, source: Source, decoder: Decoder, about: Callable[[Images], dict[str, Any]]
+
+def build_store(
+    place: Path,
+    source: Source,
+    decoder: Decoder,
+    skipped: SkippedImages,
+    about: Callable[[Images], dict[str, Any]],
 ) -> None:
     """Decode both parts into the folder `place`, with what `about` says of the training images.
 
-    One process builds; others wait, and then find the folder. It is written under another name
-    and gets its own at once. Raises UserError where it cannot be written.
+    Images that cannot be read are counted in `skipped`: in the place of a training image stands
+    the next one that can, a held-out one is not counted. Raises UserError where the folder cannot
+    be written.
     """
-    with _only_builder(place):
-        if place.exists():
-            return
-        for left in place.parent.glob(f".{place.name}-*"):  # of builders that were killed
-            shutil.rmtree(left, ignore_errors=True)
-        size = decoder.channels * decoder.image_size**2
-        _check_room(place.parent, (len(source.train) + len(source.val)) * size)
-        temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}")
-        temporary.mkdir()
-        try:
-            _write_part(temporary, "train", source.train, decoder)
-            _write_part(temporary, "val", source.val, decoder)
-            text = json.dumps(about(_open_part(temporary, "train")))
-            (temporary / "about.json").write_text(text)
-            for file in (*temporary.iterdir(), temporary):
-                _sync(file)
-            _name(temporary, place)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+    def write(folder: Path) -> None:
+        _write_train(folder, source.train, decoder, skipped.train)
+        _write_val(folder, source.val, decoder, skipped.val)
+        told = about(_open_part(folder, "train"))
+        sums = {
+            file.name: file_sha256(file)
+            for file in sorted(folder.iterdir())
+            if file.stat().st_size <= WHOLE
+        }
+        text = json.dumps({**told, "skipped": skipped.state_dict(), "sha256": sums})
+        (folder / "about.json").write_text(text)
+
+    build(place, (len(source.train) + len(source.val)) * int(np.prod(decoder.shape)), write)
 
 
 def open_store(place: Path) -> tuple[Images, Images, dict[str, Any]]:
     """Return training and held-out images and what was said about them.
 
-    Raises UserError for a folder that is damaged.
+    Raises UserError for a folder that is damaged: a file is cut short, or of up to 1 GiB and
+    other than it was written. A larger one is not read through to see whether a bit has changed.
     """
     try:
         about = json.loads((place / "about.json").read_text())
         about["fingerprint"], about["classes"], about["notes"], about["mean"], about["std"]
+        _check_sums(place, about.get("sha256", {}))
         return _open_part(place, "train"), _open_part(place, "val"), about
     except (OSError, ValueError, EOFError, KeyError, TypeError) as problem:
         raise UserError(
@@ -65,78 +70,52 @@ def open_store(place: Path) -> tuple[Images, Images, dict[str, Any]]:
         ) from problem
 
 
+def _check_sums(place: Path, sums: dict[str, str]) -> None:
+    for name, known in sums.items():
+        if file_sha256(place / name) != known:
+            raise ValueError(f"{name} is not as it was written")
+
+
 def _open_part(place: Path, name: str) -> Images:
     pixels = np.load(place / f"{name}.pixels.npy", mmap_mode="r")
-    return Images(pixels, np.load(place / f"{name}.labels.npy"))
+    labels = np.load(place / f"{name}.labels.npy")
+    if len(pixels) != len(labels):
+        raise ValueError(f"{name} has {len(pixels)} images and {len(labels)} labels")
+    return Images(pixels, labels)
 
 
-@contextmanager
-def _only_builder(place: Path) -> Iterator[None]:
-    """Let one process at a time build; the operating system frees the lock of one that dies."""
-    lock = place.with_name(f".{place.name}.lock")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        held = _locked(lock)
-    except OSError as problem:
-        raise UserError(
-            f"cannot write decoded images into {place.parent} ({problem.strerror}); "
-            f"choose another folder with data.cache=..."
-        ) from problem
-    with held:
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+def _write_train(folder: Path, part: Part, decoder: Decoder, skipped: Skipped) -> None:
+    file = folder / "train.pixels.npy"
+    unreadable = _write_pixels(file, part, decoder, skipped)
+    images = stand_ins(len(part), unreadable)
+    if unreadable:
+        pixels = np.load(file, mmap_mode="r+")
+        pixels[unreadable] = pixels[images[unreadable]]
+        pixels.flush()
+    np.save(folder / "train.labels.npy", part.labels[images])
 
 
-def _locked(lock: Path) -> IO[str]:
-    """Return the locked file, made anew where its last holder has removed it meanwhile."""
-    while True:
-        held = lock.open("w")
-        fcntl.flock(held, fcntl.LOCK_EX)
-        try:
-            if os.path.samestat(os.fstat(held.fileno()), lock.stat()):
-                return held
-        except FileNotFoundError:
-            pass
-        held.close()
+def _write_val(folder: Path, part: Part, decoder: Decoder, skipped: Skipped) -> None:
+    labels = part.labels.copy()
+    labels[_write_pixels(folder / "val.pixels.npy", part, decoder, skipped)] = NOT_COUNTED
+    np.save(folder / "val.labels.npy", labels)
 
 
-def _check_room(folder: Path, needed: int) -> None:
-    """Raise UserError for a disk without room: there, writing to a memory map kills a process."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UserError(
-            f"decoded images need {needed / 2**30:.3g} GiB and {folder} has {free / 2**30:.3g} GiB "
-            f"free; choose another folder with data.cache=..., or a lower data.cache_gib"
-        )
+def _write_pixels(file: Path, part: Part, decoder: Decoder, skipped: Skipped) -> list[int]:
+    """Write all images in order, and return the numbers of those that are black.
 
-
-def _write_part(folder: Path, name: str, part: Part, decoder: Decoder) -> None:
-    shape = (len(part), decoder.channels, decoder.image_size, decoder.image_size)
-    pixels = np.lib.format.open_memmap(
-        folder / f"{name}.pixels.npy", mode="w+", dtype=np.uint8, shape=shape
-    )
-    start = 0
-    for chunk in decoder.part(part):
-        pixels[start : start + len(chunk)] = chunk
-        start += len(chunk)
-    pixels.flush()
-    np.save(folder / f"{name}.labels.npy", part.labels)
-
-
-def _name(temporary: Path, place: Path) -> None:
-    try:
-        temporary.rename(place)
-    except OSError as problem:  # a host that does not share the lock was first
-        if problem.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
-    _sync(place.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    Not through a memory map: on a disk that fills meanwhile, that would kill the process.
+    """
+    unreadable: list[int] = []
+    rows = part.scan(np.arange(len(part)))
+    with file.open("wb") as opened:
+        shape = (len(part), *decoder.shape)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(opened, header)
+        while some := list(islice(rows, _CHUNK)):
+            pixels, faults = decoder(some)
+            for place, fault in faults.items():
+                skipped.add(some[place].number, fault)
+                unreadable.append(some[place].number)
+            opened.write(pixels.data)
+    return unreadable

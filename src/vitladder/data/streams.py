@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from itertools import count as numbers_from
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -15,29 +15,29 @@ import numpy as np
 from vitladder.config import DataConfig
 from vitladder.data.catalog import read_catalog
 from vitladder.data.columns import class_names, find_columns
-from vitladder.data.draws import IntArray, permutation
+from vitladder.data.draws import permutation
 from vitladder.data.hub import file_bytes, load
+from vitladder.data.one_line import first_line
 from vitladder.data.order import evenly_spaced
 from vitladder.data.parquet import ParquetRows
-from vitladder.data.pixels import Raw
+from vitladder.data.rows import Row
 from vitladder.data.sources import Part, fingerprint, read_source
 from vitladder.data.splits import choose
 from vitladder.errors import UserError
-
-Row = tuple[Raw, str, int]
-"""An encoded image, its name for messages, and its class number."""
 
 
 @dataclass(frozen=True)
 class Stream:
     """How many images a split holds, how they are read from any start on, and some of them.
 
-    `sample(most)` gives images evenly spaced over the stored order, of a hub the first ones.
+    `sample(most)` gives images evenly spaced over the stored order, of a hub the first ones;
+    `following(number)` gives the others in stored order, from the one after that on.
     """
 
     count: int
     read: Callable[[int], Iterator[Row]]
     sample: Callable[[int], Iterator[Row]]
+    following: Callable[[int], Iterator[Row]]
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,10 @@ def _local_stream(part: Part) -> Stream:
     order = np.arange(len(part)) if stored else permutation(0, 0, len(part))
     return Stream(
         count=len(part),
-        read=lambda start: _rows(part, order[start:]),
-        sample=lambda most: _rows(part, evenly_spaced(len(part), most)),
+        read=lambda start: part.scan(order[start:]),
+        sample=lambda most: part.scan(evenly_spaced(len(part), most)),
+        following=part.following,
     )
-
-
-def _rows(part: Part, chosen: IntArray) -> Iterator[Row]:
-    rows = part.indices[chosen]
-    for row, label, raw in zip(rows, part.labels[chosen], part.rows.scan(rows), strict=True):
-        yield raw, part.rows.where(int(row)), int(label)
 
 
 def _hub_streams(config: DataConfig) -> Streams:
@@ -112,7 +107,7 @@ def _hub_streams(config: DataConfig) -> Streams:
     for split in (train, str(val)):
         count = _told_count(tables[split], split, where)
         read = _hub_reader(tables[split], image, label, f"{where} {split}", len(classes))
-        parts.append(Stream(count, read, sample=partial(_first, read)))
+        parts.append(Stream(count, read, partial(_first, read), partial(_around, read)))
     seen = f"{where} {features} {[part.count for part in parts]}"
     return Streams(
         train=parts[0],
@@ -140,14 +135,32 @@ def _hub_reader(
     table: Any, image: str, label: str, where: str, classes: int
 ) -> Callable[[int], Iterator[Row]]:
     def read(start: int) -> Iterator[Row]:
-        for number, row in zip(numbers_from(start), table.skip(start), strict=False):
+        for number, row in zip(numbers_from(start), _told(table.skip(start), where), strict=False):
             name = f"{where} row {number}"
             if row[label] is None or not 0 <= row[label] < classes:
-                raise UserError(f"{name} has label {row[label]}, outside the {classes} classes")
-            yield file_bytes(row[image], name), name, int(row[label])
+                raise UserError(
+                    f"{name} has label {row[label]}, outside the {classes} classes; mend it, or "
+                    f"choose a split with labels"
+                )
+            yield Row(file_bytes(row[image], name), name, int(row[label]), number)
 
     return read
 
 
+def _told(rows: Iterable[Any], where: str) -> Iterator[Any]:
+    """Yield the rows; raises UserError where Hugging Face cannot go on."""
+    try:
+        yield from rows
+    except Exception as problem:  # a hub can fail in any way
+        raise UserError(
+            f"{where} cannot be read to its end by Hugging Face datasets ({first_line(problem)}); "
+            f"mend it, or leave data.streaming=false"
+        ) from problem
+
+
 def _first(read: Callable[[int], Iterator[Row]], most: int) -> Iterator[Row]:
     return islice(read(0), most)
+
+
+def _around(read: Callable[[int], Iterator[Row]], number: int) -> Iterator[Row]:
+    return chain(read(number + 1), islice(read(0), number))

@@ -13,23 +13,23 @@ from pytorch_lightning.trainer.states import TrainerFn
 from vitladder.data.loader import TrainLoader
 from vitladder.runs.metrics import to_disk
 from vitladder.runs.record import now
+from vitladder.train.checkpoint_files import new_file
 from vitladder.train.signals import Signals
 from vitladder.train.speed import Speed
 from vitladder.train.world import World
 
 LOOK_SECONDS = 0.25
+# What a validation may take to end after a signal: schedulers kill within half a minute.
+PATIENCE_SECONDS = 5.0
+# In batches of a validation of several processes, which agree on whether to leave it.
+_AGREE_EVERY = 8
 
 # Signals are numbered from 1.
 _NOTHING, _TIME = -1, 0
 
 
 class Interrupted(Exception):  # noqa: N818  # a person or a scheduler asked for it
-    """A signal asked the run to end, and a checkpoint has been written."""
-
-    def __init__(self, received: signal.Signals, step: int) -> None:
-        """Say so."""
-        super().__init__(f"{received.name} at step {step}; a checkpoint is saved")
-        self.received = received
+    """A signal asked the run to end; the message begins with its name."""
 
 
 class Checkpoints(Callback):
@@ -93,6 +93,26 @@ class Checkpoints(Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             self._save(trainer)
 
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Leave a validation that takes longer than a signal can wait; it is made again later."""
+        if self.world.layout.devices > 1 and batch_idx % _AGREE_EVERY:
+            return
+        waits_long = self.signals.waits > PATIENCE_SECONDS
+        [number] = self.world.largest([(waits_long and self.signals.received()) or _NOTHING])
+        if number != _NOTHING:
+            raise Interrupted(
+                f"{signal.Signals(number).name} in the validation after step "
+                f"{trainer.global_step}; it goes on from the last checkpoint"
+            )
+
     def _save(self, trainer: Trainer) -> None:
         last = trainer.global_step == self.batches.steps
         if not last and trainer.global_step < self._look_at:
@@ -104,11 +124,14 @@ class Checkpoints(Callback):
         if self.world.leads:
             # A run that goes on from here has the rows up to here, even after a power failure.
             to_disk(self.rows)
-        trainer.save_checkpoint(self.folder)
+        for others in self.world.gathered(self.batches.skipped.state_dict()):
+            self.batches.skipped.load_state_dict(others)
+        trainer.save_checkpoint(new_file(self.folder))
         self.speed.go_on()
         self._saved = time.monotonic()
         if received is not None and received != _TIME:
-            raise Interrupted(signal.Signals(received), trainer.global_step)
+            name, step = signal.Signals(received).name, trainer.global_step
+            raise Interrupted(f"{name} at step {step}; a checkpoint is saved")
 
     def _agreed(self, step: int) -> int | None:
         """Return why all processes save now: the number of a signal, _TIME, or None for not now."""

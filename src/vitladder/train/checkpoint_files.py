@@ -93,15 +93,20 @@ def agreed_checkpoint(folder: Path, world: World) -> Saved | None:
     return found
 
 
+def new_file(folder: Path) -> Path:
+    """Return what to tell Lightning to save a run's next checkpoint to; its name is found then."""
+    return folder / FOLDER / "next"
+
+
 class CheckpointFiles(TorchCheckpointIO):
-    """Lightning's way to the files: `path` is the run's folder to save, a file to load."""
+    """Lightning's way to the files; of a path to save to, only the folder counts (`new_file`)."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         """Write a checkpoint, flush it, name it, and remove all but the newest two."""
         del storage_options
-        folder = Path(path) / FOLDER
+        folder = Path(path).parent
         folder.mkdir(exist_ok=True)
         with unnamed(folder) as temporary:
             with temporary.open("wb") as file:
@@ -109,7 +114,7 @@ class CheckpointFiles(TorchCheckpointIO):
                 torch.save(checkpoint, file)
             name = f"step-{checkpoint['global_step']}.{_checksum(temporary)}.ckpt"
             give_name(temporary, folder / name)
-        for old in saved_checkpoints(Path(path))[KEPT:]:
+        for old in saved_checkpoints(folder.parent)[KEPT:]:
             old.file.unlink(missing_ok=True)
 
     def load_checkpoint(

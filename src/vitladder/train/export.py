@@ -20,7 +20,9 @@ from vitladder.config import Config
 from vitladder.errors import UserError
 from vitladder.extend.position import PositionEncoding, TokenShape
 from vitladder.runs.atomic import replacing
+from vitladder.train.averaging import KEY
 from vitladder.train.checkpoint_files import fault_of, saved_checkpoints
+from vitladder.train.full_state import names_by_group
 from vitladder.train.model import timm_arguments
 from vitladder.train.serving import checked_encoding
 
@@ -34,9 +36,10 @@ def export(run: Path, file: Path) -> str:
     """
     _check_target(file)
     saved, config = _checkpoint(run), _config(run)
+    found = _averages(saved, config) if config.optim.ema else saved["state_dict"]
     weights = {
         name.removeprefix("model."): value.to(torch.float32, copy=True)
-        for name, value in saved["state_dict"].items()
+        for name, value in found.items()
     }
     try:
         arguments, notes = _for_timm(config, weights)
@@ -66,7 +69,7 @@ def _check_target(file: Path) -> None:
 
 
 def _checkpoint(run: Path) -> dict[str, Any]:
-    """Return the weights of the run's last checkpoint, and the step that they are of."""
+    """Return the run's last checkpoint."""
     if not run.is_dir():
         raise UserError(f"there is no folder {run}; RUN is a run's, as outputs/demo/0dcc8f10fce1")
     found = saved_checkpoints(run)
@@ -76,8 +79,17 @@ def _checkpoint(run: Path) -> dict[str, Any]:
     if fault is not None:
         older = f"; without it, that of step {found[1].step} is exported" if found[1:] else ""
         raise UserError(f"{found[0].file} is damaged: {fault}{older}")
-    saved = torch.load(found[0].file, map_location="cpu", weights_only=True, mmap=True)
-    return {key: saved[key] for key in ("global_step", "state_dict")}
+    saved: dict[str, Any] = torch.load(
+        found[0].file, map_location="cpu", weights_only=True, mmap=True
+    )
+    return saved
+
+
+def _averages(saved: dict[str, Any], config: Config) -> Weights:
+    """Return the average of the weights over the steps, by the names of the weights."""
+    state = saved["optimizer_states"][0]["state"]
+    names = [name for group in names_by_group(config) for name in group]
+    return {f"model.{name}": state[number][KEY] for number, name in enumerate(names)}
 
 
 def _config(run: Path) -> Config:
@@ -118,6 +130,10 @@ def _for_timm(config: Config, weights: Weights) -> tuple[dict[str, object], list
     seen = kernel.sees(shape.tokens.seq, shape.tokens.seq)
     if not kernel.exact or (seen is not None and not bool(seen.all())):
         notes.append(_ours("attention", config.attention["name"]))
+    if config.optim.ema is not None:
+        notes.append(
+            f"these are averages of the weights over steps (optim.ema={config.optim.ema:g})"
+        )
     return arguments, notes + _place(config, shape, weights, arguments)
 
 

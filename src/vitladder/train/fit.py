@@ -132,7 +132,7 @@ def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) ->
         finally:
             progress.close()
     results = _results(watch, trainer.global_step, around.device)
-    measured: dict[str, Any] = {"effective_precision": effect.found}
+    measured: dict[str, Any] = {"effective_precision": effect.found, **prepared.skipped.facts()}
     if isinstance(trainer.strategy, CompressingDDP) and config.parallel.compress != "none":
         measured["compressed_buckets"] = trainer.strategy.hook_calls
     return Outcome(status, error, results, saver.started, saver.earlier_seconds, measured)

@@ -46,7 +46,7 @@ class FullState:
         state = self._gathered(mine)
         if not self.world.leads:
             return {}
-        groups = _names_by_group(self.config)
+        groups = names_by_group(self.config)
         number = {name: i for i, name in enumerate(name for group in groups for name in group)}
         settings = _settings_by_group(model, optimizer, groups)
         return {
@@ -67,7 +67,7 @@ class FullState:
         self, model: PlacedTransformer, optimizer: Optimizer, full: Mapping[str, Any]
     ) -> None:
         """Give every process its part of the optimizer's state, and the settings of the groups."""
-        names = [name for group in _names_by_group(self.config) for name in group]
+        names = [name for group in names_by_group(self.config) for name in group]
         numbers = [number for group in full["param_groups"] for number in group["params"]]
         number = dict(zip(names, numbers, strict=True))
         group_of = {n: group for group in full["param_groups"] for n in group["params"]}
@@ -125,7 +125,7 @@ class FullState:
         return merged if self.world.leads else {}
 
 
-def _names_by_group(config: Config) -> list[list[str]]:
+def names_by_group(config: Config) -> list[list[str]]:
     """Return the parameters' names in the groups and the order of one process's optimizer."""
     with torch.device("meta"):
         model = build_model(config)

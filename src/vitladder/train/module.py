@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,16 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from vitladder.config import Config
 from vitladder.data.draws import SHARE, draws
 from vitladder.layout import pieces, share
+from vitladder.train.averaging import average_weights, averaged
 from vitladder.train.clipping import clip_shared, copies_of
 from vitladder.train.compression import CompressingDDP
+from vitladder.train.fully_sharded import gather_no_more
 from vitladder.train.model import PlacedTransformer, build_model
 from vitladder.train.optimizer import build_optimizer
 from vitladder.train.parallel import share_model
@@ -61,6 +65,8 @@ class Classifier(lightning.LightningModule):
         self.held_out: HeldOut | None = None
         self._sums: list[Tensor] = []
         self._pipeline: Pipeline | None = None
+        self._held_out = ExitStack()
+        self._optimizer: Optimizer
         self._shared = False
         self._trained = [p for p in self.model.parameters() if p.requires_grad]
         self._own = slice(*share(config.data.batch_size, world.data_rank, world.layout.data))
@@ -112,12 +118,17 @@ class Classifier(lightning.LightningModule):
         optimizer.zero_grad()
         loss = self._gradient(images, labels)
         plugin = self.trainer.precision_plugin
+        skipped = 0
         if isinstance(plugin, LossScaling):
             plugin.unscale(optimizer.optimizer)
+            skipped = plugin.skipped
         self.grad_norm = self._clipped()
         self.learning_rate = optimizer.param_groups[0]["lr"]
         optimizer.step()
         scheduler.step()
+        taken = not isinstance(plugin, LossScaling) or plugin.skipped == skipped
+        if self.config.optim.ema is not None and taken:
+            average_weights(optimizer.optimizer, self.config.optim.ema, self.global_step)
         return loss
 
     def _gradient(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -181,8 +192,12 @@ class Classifier(lightning.LightningModule):
             torch.cuda.manual_seed(seed)
 
     def on_validation_epoch_start(self) -> None:
-        """Start the sums anew."""
+        """Start the sums anew; they are of the weights' average where there is one."""
         self._sums = []
+        if self.config.optim.ema is not None:
+            self._held_out.callback(gather_no_more, self.model)
+            self._held_out.enter_context(averaged(self._optimizer))
+            gather_no_more(self.model)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add one batch to the sums: images, loss, top-1 hits, top-5 hits."""
@@ -201,7 +216,8 @@ class Classifier(lightning.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Turn the sums into means."""
+        """Turn the sums into means, and give the weights back."""
+        self._held_out.close()
         mine = torch.zeros(4, dtype=torch.float64)
         if self._sums:
             mine = torch.stack(self._sums).cpu().double().sum(dim=0) / self.world.layout.tensor
@@ -211,7 +227,7 @@ class Classifier(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return timm's optimizer with the schedule applied at every step."""
-        optimizer = build_optimizer(self.config, self.model)
+        optimizer = self._optimizer = build_optimizer(self.config, self.model)
         scheduler = LambdaLR(optimizer, lambda step: factor(self.config.schedule, step, self.steps))
         return {
             "optimizer": optimizer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -22,6 +23,7 @@ class Signals:
     def __init__(self, invocation: Invocation) -> None:
         """Nothing has come yet."""
         self._received: signal.Signals | None = None
+        self._asked: float | None = None
         self._invocation = invocation
         self._before = {
             number: signal.getsignal(number)
@@ -32,6 +34,13 @@ class Signals:
     def received(self) -> signal.Signals | None:
         """Return the signal that asks this run to end, or None; SIGHUP if its command is dead."""
         return signal.SIGHUP if abandoned(self._invocation) else self._received
+
+    @property
+    def waits(self) -> float:
+        """For how many seconds a signal has been waiting; 0 if there is none."""
+        if self._asked is None and self.received() is not None:
+            self._asked = time.monotonic()
+        return 0.0 if self._asked is None else time.monotonic() - self._asked
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -50,6 +59,7 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
         self._received = self._received or signal.Signals(number)
+        self._asked = self._asked or time.monotonic()
         for other in self._before.keys() - {signal.SIGUSR1}:
             signal.signal(other, self._before[other])
 

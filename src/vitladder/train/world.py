@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -62,6 +63,14 @@ class World:
         """Return whether all processes have the same number, of 62 bits at most."""
         least, most = self.largest([-value, value])
         return -least == most
+
+    def gathered(self, value: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what each process has, of plain numbers and text."""
+        if self.layout.devices == 1:
+            return [value]
+        found: list[Any] = [None] * self.layout.devices
+        dist.all_gather_object(found, value)
+        return found
 
     def as_leader_says(self, value: int) -> int:
         """Return the number that the first process has."""
