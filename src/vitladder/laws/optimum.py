@@ -203,7 +203,8 @@ def _enough(problem: Problem) -> None:
     count, parameters = len(problem.target), len(problem.law.letters)
     if count <= parameters:
         raise NoLaw(
-            f"the {parameters} parameters need at least {parameters + 1} runs, there are {count}"
+            f"the {parameters} parameters need at least {parameters + 1} runs, "
+            f"there {'is' if count == 1 else 'are'} {count}"
         )
     if float(np.ptp(np.log(problem.target))) < SAME:
         raise NoLaw("the loss is the same in all runs")
