@@ -143,10 +143,11 @@ def test_config_errors_need_no_torch() -> None:
     assert done.stderr.count("\n") == len(wrong)
 
 
-def test_no_command_shows_the_help_and_fails(here: Here) -> None:
+def test_no_command_fails_in_one_line_that_lists_them(here: Here) -> None:
     done = here()
     assert done.returncode == 2
-    assert "vitladder train" in done.stdout
+    assert done.stdout == ""
+    assert done.stderr.startswith("vitladder: no command; vitladder --help explains them: train, ")
 
 
 def test_the_plan_is_a_table_or_one_json_object(here: Here) -> None:

@@ -91,7 +91,7 @@ def test_a_failed_run_stops_no_other_and_the_exit_code_says_so() -> None:
         "    def __call__(self, q, k, v, **rest):\n"
         "        if q.requires_grad:\n"
         "            raise RuntimeError('it broke')\n"
-        "        return v\n"
+        "        return (v, q[..., 0].float()) if rest.get('return_lse') else v\n"
     )
     tiny = ["model=micro-8", "compute.steps=3", "logger=csv", "seed=0,1", "study=mixed"]
     done = forked.run("train", "-m", *tiny, "attention=broken,sdpa")
@@ -132,7 +132,7 @@ def test_a_killed_process_costs_its_own_run_alone(command: str) -> None:
         "    def __call__(self, q, k, v, **rest):\n"
         "        if q.requires_grad:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
-        "        return v\n"
+        "        return (v, q[..., 0].float()) if rest.get('return_lse') else v\n"
     )
     tiny = ["model=micro-8", "compute.steps=3", "logger=csv", "threads=1", "study=killed"]
     workers = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]

@@ -33,7 +33,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
 )
 
 WORDS = [
-    train("a typo in a key", "modle.width=8", says=("'modle", "did you mean 'model'")),
+    train("a typo in a key", "modle.width=8", says=("'modle.width'", "mean 'model.width'")),
     train("a typo in a part of a key", "model.wdith=8", says=("model.wdith", "'model.width'")),
     train(
         "a typo in a group's choice", "model=mirco", says=("no choice of model 'mirco'", "micro")
@@ -71,8 +71,8 @@ WORDS = [
 ]
 
 VALUES = [
-    train("text for a number", "model.width=wide", says=("model.width", "'wide'", "Integer")),
-    train("a fraction for a count", "model.depth=1.5", says=("model.depth", "1.5", "Integer")),
+    train("text for a number", "model.width=wide", says=("model.width='wide'", "a whole number")),
+    train("a fraction for a count", "model.depth=1.5", says=("model.depth=1.5", "a whole number")),
     train("a list for a number", "optim.lr=[1,2]", says=("optim.lr",)),
     train("nothing for a number", "model.width=null", says=("model.width",)),
     train("zero", "model.width=0", says=("model.width=0", "above 0")),
