@@ -27,7 +27,7 @@ from vitladder.laws.additive import Additive
 from vitladder.laws.criterion import DELTA, Criterion, Vector
 from vitladder.laws.optimum import Optimum, Problem, exact_totals, fit_law
 from vitladder.laws.resample import pair_weights, resample
-from vitladder.laws.table import read_table
+from vitladder.laws.table_files import read_table
 
 DRAWS = 4000
 SLOW_DRAWS = 60

@@ -9,7 +9,7 @@ import numpy as np
 from vitladder.laws.additive import Additive
 from vitladder.laws.criterion import Criterion
 from vitladder.laws.optimum import Problem
-from vitladder.laws.table import read_table
+from vitladder.laws.table_files import read_table
 
 
 def open_problem(file: Path, criterion: Criterion, drop: int = 5) -> Problem:

@@ -72,7 +72,7 @@ def test_a_study_whose_values_refer_to_each_other_is_right_for_every_run() -> No
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ("model.width=wide", "model.width: Value 'wide'"),
+        ("model.width=wide", "model.width='wide' is impossible"),
         ("model.width=-1", "model.width=-1 is impossible"),
         ("model.width=[1,2]", "model.width"),
     ],

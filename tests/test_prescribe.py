@@ -121,7 +121,7 @@ def test_runs_that_tell_most_are_within_the_budget_and_new(
         (["prescribe", "outputs/demo", "--flops", "1e12", "model.width=64"], "is prescribed"),
         (["prescribe", "outputs/demo", "--flops", "1e12", "modell.patch=4"], "model"),
         (["suggest", "outputs/demo", "--budget", "0"], "--budget 0: give a number"),
-        (["prescribe", "outputs/demo/runs.csv", "--flops", "1e12"], "is no fit of vitladder"),
+        (["prescribe", "outputs/demo/runs.csv", "--flops", "1e12"], "is not a fit of vitladder"),
     ],
 )
 @pytest.mark.usefixtures("study")

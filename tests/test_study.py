@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,6 +23,7 @@ STUDY = [
 
 
 def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a study whose runs train side by side, for which a forked process is no ground."""
     return subprocess.run([command, *arguments], capture_output=True, text=True, timeout=300)
 
 
@@ -78,7 +80,7 @@ def assert_fit_and_page(here: Here, runs: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_run_stops_no_other_and_the_exit_code_says_so(command: str) -> None:
+def test_a_failed_run_stops_no_other_and_the_exit_code_says_so() -> None:
     folder = Path("plugins/attention")
     folder.mkdir(parents=True)
     (folder / "broken.py").write_text(
@@ -87,10 +89,12 @@ def test_a_failed_run_stops_no_other_and_the_exit_code_says_so(command: str) -> 
         "@dataclass(frozen=True)\n"
         "class Broken(AttentionKernel):\n"
         "    def __call__(self, q, k, v, **rest):\n"
-        "        raise RuntimeError('it broke')\n"
+        "        if q.requires_grad:\n"
+        "            raise RuntimeError('it broke')\n"
+        "        return (v, q[..., 0].float()) if rest.get('return_lse') else v\n"
     )
     tiny = ["model=micro-8", "compute.steps=3", "logger=csv", "seed=0,1", "study=mixed"]
-    done = run(command, "train", "-m", *tiny, "attention=broken,sdpa")
+    done = forked.run("train", "-m", *tiny, "attention=broken,sdpa")
     assert done.returncode == 1
     found = records("mixed")
     states = sorted((r["config"]["attention"]["name"], r["status"]) for r in found.values())
@@ -106,8 +110,8 @@ def test_a_failed_run_stops_no_other_and_the_exit_code_says_so(command: str) -> 
     assert "Traceback" in log
     assert "broken.py" in log
 
-    stopped = run(
-        command, "train", "-m", *tiny, "study=stopped", "on_error=stop", "attention=broken,sdpa"
+    stopped = forked.run(
+        "train", "-m", *tiny, "study=stopped", "on_error=stop", "attention=broken,sdpa"
     )
     assert stopped.returncode == 1
     assert [r["status"] for r in records("stopped").values()] == ["failed"]
@@ -126,7 +130,9 @@ def test_a_killed_process_costs_its_own_run_alone(command: str) -> None:
         "@dataclass(frozen=True)\n"
         "class Deadly(AttentionKernel):\n"
         "    def __call__(self, q, k, v, **rest):\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        if q.requires_grad:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return (v, q[..., 0].float()) if rest.get('return_lse') else v\n"
     )
     tiny = ["model=micro-8", "compute.steps=3", "logger=csv", "threads=1", "study=killed"]
     workers = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -147,9 +153,9 @@ def test_a_killed_process_costs_its_own_run_alone(command: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_is_recorded_as_diverged_and_is_a_result(command: str) -> None:
+def test_a_loss_that_is_not_finite_is_recorded_as_diverged_and_is_a_result() -> None:
     settings = ["model=micro-8", "compute.steps=40", "optim.lr=1e30", "optim.clip=1e30"]
-    done = run(command, "train", *settings, "log_every=5", "logger=csv", "optim.name=sgd")
+    done = forked.run("train", *settings, "log_every=5", "logger=csv", "optim.name=sgd")
     assert done.returncode == 0, done.stderr
     [record] = records("default").values()
     assert record["status"] == "diverged"
@@ -159,8 +165,8 @@ def test_a_loss_that_is_not_finite_is_recorded_as_diverged_and_is_a_result(comma
 
 
 @pytest.mark.slow
-def test_a_run_leaves_its_record_log_config_metrics_and_offline_wandb(command: str) -> None:
-    done = run(command, "train", "model=micro-8", "compute.steps=30", "log_every=10", "threads=1")
+def test_a_run_leaves_its_record_log_config_metrics_and_offline_wandb() -> None:
+    done = forked.run("train", "model=micro-8", "compute.steps=30", "log_every=10", "threads=1")
     assert done.returncode == 0, done.stderr
     [(key, record)] = records("default").items()
     folder = Path("outputs/default", key)
@@ -194,9 +200,9 @@ def part_of_cifar10(cifar10: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_cifar10_trains_from_its_parquet_files(command: str, part_of_cifar10: Path) -> None:
+def test_cifar10_trains_from_its_parquet_files(part_of_cifar10: Path) -> None:
     settings = ["data=parquet", f"data.path={part_of_cifar10}", "model.patch=8", "logger=csv"]
-    done = run(command, "train", *settings, "compute.steps=40", "evaluations=1")
+    done = forked.run("train", *settings, "compute.steps=40", "evaluations=1")
     assert done.returncode == 0, done.stdout + done.stderr
     [record] = records("default").values()
     model = record["config"]["model"]

@@ -28,7 +28,7 @@ from vitladder.validation import DEFAULT_FLOPS
         ("study=a/b", "study='a/b' is not a folder name"),
         ("study=..", "study='..' is not a folder name"),
         ("study='a:b'", "study='a:b' is not a folder name"),
-        ("study=${nope}", "Interpolation key 'nope' not found"),
+        ("study=${nope}", "study refers to 'nope', and there is no such setting"),
         ("seed=4294967296", "seed=4294967296 is too large"),
         ("model.channels=2", "model.channels=2 is impossible; it is 1 (grey) or 3 (RGB)"),
         ("optim.width_power=nan", "optim.width_power=nan is impossible"),

@@ -6,13 +6,15 @@ import argparse
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from vitladder import __version__
-from vitladder.errors import UserError, unknown
+from vitladder.errors import UserError, one_line, unknown
+from vitladder.secrets_kept import check_no_secret
 
 HELP = f"""vitladder {__version__}: a ladder of Vision Transformers, and the law it follows
 
@@ -32,25 +34,52 @@ HELP = f"""vitladder {__version__}: a ladder of Vision Transformers, and the law
   vitladder sync STUDY                   upload a study's offline Weights & Biases runs
 
 STUDY is a folder such as outputs/demo. KEY=VALUE is Hydra's syntax; every KEY stands in conf/.
+`vitladder --debug COMMAND ...` shows where in the program an error was raised.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 2 for bad input, said in one line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = arguments[:1] == ["--debug"]
     try:
-        if not arguments or arguments[0] in ("-h", "--help", "help"):
+        return _answer(arguments[debug:])
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        wrong = _to_be_mended(error)
+        if wrong is not None:
+            print(f"vitladder: {wrong}", file=sys.stderr)
+            return 2
+        said = f"unexpected {type(error).__name__}: {one_line(str(error).partition(chr(10))[0])}"
+        where = "a fault of vitladder; `vitladder --debug ...` shows where"
+        print(f"vitladder: {said} ({where})", file=sys.stderr)
+        return 1
+
+
+def _to_be_mended(error: Exception) -> UserError | None:
+    """Return what the user can mend: the error itself, or that a plugin of theirs raised it."""
+    if isinstance(error, UserError):
+        return error
+    from vitladder.extend.registry import raised_by_plugin
+
+    return raised_by_plugin(error)
+
+
+def _answer(arguments: Sequence[str]) -> int:
+    try:
+        check_no_secret(list(arguments), "the command")
+        if not arguments:
+            raise UserError(f"no command; vitladder --help explains them: {', '.join(_COMMANDS)}")
+        if arguments[0] in ("-h", "--help", "help"):
             print(HELP, end="")
-            return 0 if arguments else 2
+            return 0
         if arguments[0] in ("-V", "--version"):
             print(f"vitladder {__version__}")
             return 0
         return _command(arguments[0])(arguments[1:])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
-    except UserError as error:
-        print(f"vitladder: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("vitladder: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
@@ -59,22 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
-    commands = {
-        "train": _train,
-        "plan": _plan,
-        "fit": _fit,
-        "prescribe": _prescribe,
-        "suggest": _suggest,
-        "report": _report,
-        "plugins": _plugins,
-        "data": _data,
-        "bench": _bench,
-        "export": _export,
-        "sync": _sync,
-    }
-    if name not in commands:
-        raise unknown("command", name, commands)
-    return commands[name]
+    if name not in _COMMANDS:
+        raise unknown("command", name, _COMMANDS)
+    return _COMMANDS[name]
 
 
 def _train(arguments: Sequence[str]) -> int:
@@ -192,7 +208,8 @@ def _data(arguments: Sequence[str]) -> int:
     parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="root of the cache")
     given = parser.parse_args(arguments)
     kind = "hub" if given.hub else guess(given.source)
-    data = replace(compose_config([f"data={kind}", "data.path=SOURCE"]).data, path=given.source)
+    path = [] if kind == "digits" else ["data.path=SOURCE"]
+    data = replace(compose_config([f"data={kind}", *path]).data, path=given.source)
     cache, shape = given.outputs / ".cache", describe(data)
     prepare(data, image_size=shape.image_size, channels=shape.channels, folder=cache)
     print(format_inspection(inspect(data, cache)))
@@ -244,14 +261,31 @@ def _export(arguments: Sequence[str]) -> int:
 
 
 def _sync(arguments: Sequence[str]) -> int:
-    from vitladder.runs.tracking import sync
+    from vitladder.runs.wandb_sync import sync
 
-    parser = _parser("sync", "upload a study's offline Weights & Biases runs")
+    parser = _parser("sync", "send Weights & Biases what it lacks of a study's runs")
     parser.add_argument("study", type=Path, help="a study's folder, such as outputs/demo")
     given = parser.parse_args(arguments)
     synced = sync(given.study)
     print(f"W&B runs uploaded: {synced.now} now, {synced.before} before")
+    if synced.sending:
+        print(f"left to another process, which is sending them now: {synced.sending}")
     return 0
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": _train,
+    "plan": _plan,
+    "fit": _fit,
+    "prescribe": _prescribe,
+    "suggest": _suggest,
+    "report": _report,
+    "plugins": _plugins,
+    "data": _data,
+    "bench": _bench,
+    "export": _export,
+    "sync": _sync,
+}
 
 
 class _Parser(argparse.ArgumentParser):

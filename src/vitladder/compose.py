@@ -6,15 +6,11 @@ Hydra composes and does not construct: the outcome is plain data, checked agains
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
-from difflib import get_close_matches
-from filecmp import cmp
 from functools import lru_cache
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -23,15 +19,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from vitladder.config import Config
-from vitladder.errors import UserError, unknown
+from vitladder.errors import UserError, shown, unknown
 from vitladder.extend import registry
+from vitladder.secrets_kept import check_no_secret
+from vitladder.setting_names import CONFIG_MODULE, check_key, check_names, check_one_study
+from vitladder.study_check import check_study
+from vitladder.study_files import read_study, studies, study_file
+from vitladder.sweep_size import check_sweeps
 from vitladder.validation import validate
+from vitladder.wrong_values import explained, too_large
 
-CONFIG_MODULE = "vitladder.conf"
 _PARSER = OverridesParser.create()
 _HERE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher", "RayLauncher")
 
@@ -50,21 +50,8 @@ def register(overrides: Sequence[str]) -> None:
     known = studies()
     for name in (item.removeprefix("+sweep=") for item in overrides):
         if name in known:
-            store.store(group="sweep", name=name, node=_study(name), package="_global_")
-
-
-def studies() -> dict[str, list[Path]]:
-    """Return the study files by name, the package's and those in ./sweeps.
-
-    Files of the same bytes are one study: an installed package may be used inside a checkout.
-    """
-    found: dict[str, list[Path]] = {}
-    for folder in (Path(str(files("vitladder.sweeps"))), Path.cwd() / "sweeps"):
-        for file in sorted(folder.glob("*.yaml")):
-            others = found.setdefault(file.stem, [])
-            if not any(cmp(file, other, shallow=False) for other in others):
-                others.append(file)
-    return found
+            node = read_study(study_file(name))
+            store.store(group="sweep", name=name, node=node, package="_global_")
 
 
 def compose_config(overrides: Sequence[str]) -> Config:
@@ -78,11 +65,19 @@ def compose_jobs(overrides: Sequence[str]) -> list[list[str]]:
     Raises UserError for overrides that Hydra cannot parse or compose.
     """
     swept = [f"{key}={value}" for key, value in _study_sweeps(overrides).items()]
+    parsed = parse([*swept, *overrides])
+    check_sweeps(parsed)
     try:
-        batches = BasicSweeper.split_arguments(parse([*swept, *overrides]), None)
+        batches = BasicSweeper.split_arguments(parsed, None)
     except HydraException as error:
         raise UserError(_one_line(error)) from error
-    return [list(job) for batch in batches for job in batch]
+    jobs = [list(job) for batch in batches for job in batch]
+    if not jobs:
+        raise UserError(
+            f"there is no run in {shlex.join(overrides)}: what it sweeps has no values; give some, "
+            f"as seed=0,1,2"
+        )
+    return jobs
 
 
 def check_is_one_run(overrides: Sequence[str], command: str) -> None:
@@ -113,7 +108,7 @@ def fixed_overrides(overrides: Sequence[str]) -> list[str]:
     Raises UserError where several studies are given.
     """
     parsed = parse(overrides)
-    _check_one_study(parsed)
+    check_one_study(parsed)
     return [
         item
         for item, override in zip(overrides, parsed, strict=True)
@@ -123,14 +118,21 @@ def fixed_overrides(overrides: Sequence[str]) -> list[str]:
 
 def from_hydra(composed: DictConfig) -> Config:
     """Return composed Hydra data as a Config: strictly typed, unknown keys refused, validated."""
+    data: dict[str, Any] = {}
     try:
-        data = OmegaConf.to_container(composed, resolve=True)
-        if not isinstance(data, dict):
+        resolved = OmegaConf.to_container(composed, resolve=True)
+        if not isinstance(resolved, dict):
             raise UserError("the composed config is not a mapping")
-        data.pop("hydra", None)
+        data = {str(key): value for key, value in resolved.items() if key != "hydra"}
+        check_no_secret(data)
         return to_config(OmegaConf.merge(OmegaConf.structured(Config), data))
+    except ConfigKeyError as error:
+        check_key(str(error.full_key))
+        raise explained(error) from error
     except OmegaConfBaseException as error:
-        raise UserError(f"{error.full_key or 'config'}: {_one_line(error)}") from error
+        raise explained(error) from error
+    except OverflowError as error:
+        raise too_large(data) from error
 
 
 def to_config(typed: DictConfig | ListConfig) -> Config:
@@ -160,88 +162,47 @@ def _compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfi
     register(overrides)
     try:
         with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
-            _check_names(parse(overrides))
+            check_names(parse(overrides))
+            _check_chosen_study(overrides)
             _check_plugin_options(overrides)
             return compose("config", overrides=list(overrides), return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_one_line(error)) from error
 
 
+def _check_chosen_study(overrides: Sequence[str]) -> None:
+    """Raise UserError for what is wrong in the file of the study, before Hydra makes use of it."""
+    known = studies()
+    for name in (item.removeprefix("+sweep=") for item in overrides):
+        if name in known:
+            file = study_file(name)
+            check_study(file, read_study(file))
+
+
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Return the overrides as Hydra understands them; UserError where it does not."""
-    try:
-        return [_parse_one(item) for item in overrides]
-    except HydraException as error:
-        raise UserError(f"{_one_line(error)}; settings are given as KEY=VALUE") from error
+    check_no_secret(list(overrides), "the command")
+    return [_parse_one(item) for item in overrides]
 
 
 @lru_cache(maxsize=4096)
 def _parse_one(item: str) -> Override:
-    return _PARSER.parse_override(item)
-
-
-def is_group(key: str) -> bool:
-    """Whether a key chooses a file, as data=parquet does, and does not set one value."""
-    return key in _group_names()
+    try:
+        return _PARSER.parse_override(item)
+    except ValueError as error:
+        raise UserError(f"{shown(item)} is not a setting: its number is too long") from error
+    except HydraException as error:
+        # What the grammar would have liked instead is of no use to people.
+        raise UserError(
+            f"{shown(item)} is not a setting; settings are given as KEY=VALUE, quotes and brackets "
+            f"closed; a text of many kinds of signs has quotes: \"data.path='my files'\""
+        ) from error
 
 
 def refers(overrides: Sequence[str]) -> bool:
     """Whether any value of the composed config, as it is written, refers to another."""
     composed = OmegaConf.to_container(_compose(overrides), resolve=False)
     return "${" in json.dumps(composed, default=str)
-
-
-def is_hydras(key: str) -> bool:
-    """Whether a key is of Hydra's own config, such as its launcher, and none of a run's."""
-    return key.split(".")[0].split("/")[0] == "hydra"
-
-
-@lru_cache(maxsize=1)
-def _group_names() -> frozenset[str]:
-    return frozenset(_groups())
-
-
-def _check_names(overrides: Sequence[Override]) -> None:
-    """Raise UserError, with the nearest right name, for a group, option or key there is not."""
-    _check_one_study(overrides)
-    groups = _groups()
-    for override in overrides:
-        key = override.key_or_group
-        if is_hydras(key):
-            continue
-        if key in groups:
-            _check_choice(override, groups[key])
-        elif override.is_add() or override.is_delete():
-            raise UserError(
-                f"'{override.input_line}': settings can be changed, not added or deleted; "
-                f"only a study is added, as +sweep=NAME"
-            )
-        else:
-            _check_key(key)
-
-
-def _check_choice(override: Override, options: list[str]) -> None:
-    group = override.key_or_group
-    if group != "sweep" and (override.is_add() or override.is_delete()):
-        raise UserError(f"'{override.input_line}': write {group}=NAME")
-    if group == "sweep" and not override.is_add():
-        raise UserError(f"'{override.input_line}': a study is added with a plus: +{group}=NAME")
-    if override.is_sweep_override():
-        return
-    name = str(override.value())
-    kind = {"attention": "attention plugin", "position": "position plugin", "sweep": "study"}
-    if name not in options:
-        raise unknown(kind.get(group, f"choice of {group}"), name, options)
-
-
-def _check_one_study(overrides: Sequence[Override]) -> None:
-    chosen = [override for override in overrides if override.key_or_group == "sweep"]
-    if len(chosen) > 1 or any(override.is_sweep_override() for override in chosen):
-        given = " ".join(str(override.input_line) for override in chosen)
-        raise UserError(
-            f"'{given}': a command has one study, whose settings and runs are its own; call it "
-            f"once for each: +sweep=NAME"
-        )
 
 
 def _check_plugin_options(overrides: Sequence[str]) -> None:
@@ -259,47 +220,16 @@ def _check_plugin_options(overrides: Sequence[str]) -> None:
                 raise unknown(f"option of {kind}={name} called", option, have)
 
 
-def _groups() -> dict[str, list[str]]:
-    groups = {
-        folder.name: [file.stem for file in Path(str(folder)).glob("*.yaml")]
-        for folder in Path(str(files(CONFIG_MODULE))).iterdir()
-        if folder.is_dir() and any(folder.glob("*.yaml"))
-    }
-    groups |= {kind: list(registry.discover(kind)) for kind in registry.KINDS}
-    groups["sweep"] = list(studies())
-    return groups
-
-
-def _check_key(key: str) -> None:
-    schema: Any = Config
-    parts = key.split(".")
-    for depth, part in enumerate(parts):
-        names = [field.name for field in fields(schema)]
-        if part not in names:
-            where = ".".join(parts[:depth])
-            have = [f"{where}.{name}" if where else name for name in names]
-            near = get_close_matches(".".join(parts[: depth + 1]), have, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ";"
-            raise UserError(
-                f"no setting '{key}'{hint} ({where or 'there'} has: {', '.join(names)})"
-            )
-        schema = get_type_hints(schema)[part]
-        if not hasattr(schema, "__dataclass_fields__"):
-            return
-
-
-def _study(name: str) -> Any:
-    found = studies()[name]
-    if len(found) > 1:
-        raise UserError(f"two studies are called '{name}': {found[0]} and {found[1]}")
-    try:
-        return OmegaConf.to_container(OmegaConf.load(found[0]))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"study {found[0]} is not readable YAML: {_one_line(error)}") from error
-
-
 def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and (found := re.fullmatch(r"Could not override '(hydra\..*)'\.", lines[0])):
+        return (
+            f"no option '{found[1]}' of the launcher and sweeper that are chosen; each has its own "
+            f"(hydra/launcher=NAME, hydra/sweeper=NAME)"
+        )
+    if lines and lines[0].startswith("Error merging override") and error.__cause__ is not None:
+        why = str(error.__cause__).partition("\n")[0]
+        return f"{lines[0].removeprefix('Error merging override ')}: {why}"
     if lines and lines[0].startswith("Ambiguous value for argument"):
         return f"{lines[0].rstrip('.')}: several values are a multirun, which needs -m"
     return lines[0] if lines else type(error).__name__

@@ -15,9 +15,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vitladder.compose import compose_config, is_group, is_hydras, parse, refers, to_config
+from vitladder.compose import compose_config, parse, refers, to_config
 from vitladder.config import Config
 from vitladder.errors import UserError
+from vitladder.hydra_settings import is_hydras
+from vitladder.setting_names import is_group
 
 _Key = tuple[str, ...]
 

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vitladder.compose import CONFIG_MODULE, register
+from vitladder.compose import register
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.runs.claim import died
 from vitladder.runs.invocation import Invocation, stop_requested
 from vitladder.runs.record import write_record
 from vitladder.runs.sweep import Place
+from vitladder.setting_names import CONFIG_MODULE
 from vitladder.train.job import Job, new_record
 from vitladder.train.task import task
 

@@ -149,15 +149,23 @@ def _check(runs: Sequence[Planned]) -> None:
 
     for run in runs:
         _check_is_here(run)
-        check_optimizer(run.config)
         cost = plan(run.config, run.data)
+        check_optimizer(run.config)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)
-        check_writable(run.place.study_folder, _checkpoint_bytes(cost.n_params))
+        check_writable(run.place.study_folder, _checkpoint_bytes(run, cost.n_params))
 
 
-def _checkpoint_bytes(n_params: int) -> int:
-    """Return what a run's checkpoints take: float32 weights, two moments; two kept, one written."""
-    return 3 * 3 * 4 * n_params
+def _checkpoint_bytes(run: Planned, n_params: int) -> int:
+    """Return what a run's checkpoints will take more: weights, two moments, their average.
+
+    Two are kept while a third is written; those that lie there already need no more room.
+    """
+    from vitladder.train.checkpoint_files import KEPT, saved_checkpoints
+
+    copies = 4 if run.config.optim.ema is not None else 3
+    element = 8 if run.config.precision.name == "fp64" else 4
+    missing = KEPT + 1 - len(saved_checkpoints(run.place.folder)[:KEPT])
+    return missing * copies * element * n_params
 
 
 def _check_here(runs: Sequence[Planned]) -> None:
@@ -166,6 +174,7 @@ def _check_here(runs: Sequence[Planned]) -> None:
     from vitladder.train.device import DTYPE, pick_device
     from vitladder.train.heap import check_allocator
     from vitladder.train.parallel import check_parallel_here
+    from vitladder.train.plugin_outputs import check_outputs
     from vitladder.train.precision import check_precision
     from vitladder.train.serving import check_plugins
 
@@ -175,6 +184,7 @@ def _check_here(runs: Sequence[Planned]) -> None:
         check_precision(run.config.precision.name, device)
         check_parallel_here(run.config, device)
         check_plugins(run.config, device.type, DTYPE[run.config.precision.name])
+        check_outputs(run.config, device)
         if run.config.compile:
             check_compiler(device.type)
         if run.config.keep_memory:

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, replace
 
 from vitladder.config import ComputeConfig, Config, ModelConfig, OptimConfig, flatten, hidden_width
-from vitladder.errors import UserError, unknown
+from vitladder.errors import UserError, shown, unknown
 from vitladder.layout import KINDS
 from vitladder.parallel_rules import check_parallel
 
@@ -15,8 +15,9 @@ DEFAULT_FLOPS = 1e10
 # The seed of a step is made of the run's seed and the step, 31 and 32 bits of torch's 64.
 LARGEST_STEPS = 2**32 - 1
 
+_PLUGINS = ("attention", "position")
+_LARGEST_COUNT = 2**31 - 1
 _AT_MOST = {
-    "seed": 2**31 - 1,
     # More than any node has cores: torch crashes where the system refuses it so many threads.
     "threads": 1024,
 }
@@ -110,9 +111,10 @@ def validate(config: Config) -> Config:
     for key in _NOT_NEGATIVE:
         if flat[key] < 0:
             raise UserError(f"{key}={flat[key]:g} is impossible; it must be 0 or more")
-    for key, most in _AT_MOST.items():
-        if flat[key] is not None and flat[key] > most:
-            raise UserError(f"{key}={flat[key]} is too large; it must be at most {most}")
+    for key, value in flat.items():
+        most = _AT_MOST.get(key, _LARGEST_COUNT)
+        if isinstance(value, int) and not key.startswith("compute.") and value > most:
+            raise UserError(f"{key}={shown(value)} is too large; it must be at most {most}")
     for key in _FRACTIONS.split():
         if not 0 <= flat[key] <= 1:
             raise UserError(f"{key}={flat[key]:g} is impossible; it is a fraction from 0 to 1")
@@ -174,9 +176,18 @@ def _check_average(config: Config) -> None:
 
 
 def _check_names(config: Config) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", config.study):
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", config.study):
         raise UserError(
-            f"study='{config.study}' is not a folder name; use letters, digits, '.', '-' and '_'"
+            f"study={shown(config.study)} is not a folder name; use letters, digits, '.', '-' "
+            f"and '_', at most 100, the first a letter or digit"
+        )
+    for key, value in flatten(config).items():
+        if isinstance(value, str) and not value.strip() and key.partition(".")[0] not in _PLUGINS:
+            raise UserError(f"{key}={value!r} is empty; give a text, or leave it out")
+    if config.data.name == "digits" and config.data.path is not None:
+        raise UserError(
+            f"data.path={shown(config.data.path)} is not of data=digits, which needs none; give "
+            f"data=parquet, imagefolder or hub with it"
         )
     if config.data.name in ("parquet", "imagefolder", "hub") and not config.data.path:
         raise UserError(

@@ -9,7 +9,8 @@ import pytest
 from pyarrow import parquet
 
 from vitladder.errors import UserError
-from vitladder.laws.table import join, read_table, refuse_same_rows, refuse_same_runs, rename
+from vitladder.laws.table import join, refuse_same_rows, refuse_same_runs, rename
+from vitladder.laws.table_files import read_table
 
 
 def written(folder: Path, text: str, name: str = "runs.csv") -> Path:

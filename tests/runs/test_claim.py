@@ -118,7 +118,10 @@ def test_who_waits_is_told_for_whom_and_goes_on_when_the_run_is_free(
 
 
 def test_a_run_of_another_command_is_left_over_until_it_is_finished() -> None:
-    PLACE.folder.mkdir(parents=True)
+    assert left_over([PLACE], "mine") == []
+    claim_and_be_killed("mine")
+    assert left_over([PLACE], "mine") == []
+    claim_and_be_killed("another")
     assert left_over([PLACE], "mine") == [PLACE]
     for status, by, left in (
         ("interrupted", "another", True),

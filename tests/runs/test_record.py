@@ -14,6 +14,14 @@ from vitladder.runs.record import FILE, Record, Results, read_record, versions, 
 from vitladder.runs.sweep import Place
 
 
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The folder of the run `abc`."""
+    folder = tmp_path / "abc"
+    folder.mkdir()
+    return folder
+
+
 def record(**changes: object) -> Record:
     fields = {
         "run_key": "abc",
@@ -29,28 +37,28 @@ def record(**changes: object) -> Record:
     return Record(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    write_record(tmp_path, record())
-    assert read_record(tmp_path) == record()
-    assert [file.name for file in tmp_path.iterdir()] == [FILE]
+def test_a_record_is_read_back_as_it_was_written(run: Path) -> None:
+    write_record(run, record())
+    assert read_record(run) == record()
+    assert [file.name for file in run.iterdir()] == [FILE]
 
 
-def test_a_number_that_is_not_finite_is_null(tmp_path: Path) -> None:
-    write_record(tmp_path, record(results=Results(val_loss=float("nan")), plan={"a": [1e400]}))
-    data = json.loads((tmp_path / FILE).read_text(), parse_constant=lambda name: pytest.fail(name))
+def test_a_number_that_is_not_finite_is_null(run: Path) -> None:
+    write_record(run, record(results=Results(val_loss=float("nan")), plan={"a": [1e400]}))
+    data = json.loads((run / FILE).read_text(), parse_constant=lambda name: pytest.fail(name))
     assert data["results"]["val_loss"] is None
     assert data["plan"]["a"] == [None]
 
 
-def test_no_record_is_none(tmp_path: Path) -> None:
-    assert read_record(tmp_path) is None
+def test_no_record_is_none(run: Path) -> None:
+    assert read_record(run) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "x": 2}'])
-def test_a_damaged_record_is_one_line_that_names_the_file(tmp_path: Path, text: str) -> None:
-    (tmp_path / FILE).write_text(text)
+def test_a_damaged_record_is_one_line_that_names_the_file(run: Path, text: str) -> None:
+    (run / FILE).write_text(text)
     with pytest.raises(UserError, match=r"record\.json is not a record of vitladder") as caught:
-        read_record(tmp_path)
+        read_record(run)
     assert "\n" not in str(caught.value)
 
 
@@ -68,39 +76,37 @@ def test_a_damaged_record_is_one_line_that_names_the_file(tmp_path: Path, text: 
     ],
 )
 def test_a_foreign_record_says_what_is_wrong(
-    tmp_path: Path, changes: dict[str, object], why: str
+    run: Path, changes: dict[str, object], why: str
 ) -> None:
-    write_record(tmp_path, record())
-    data = json.loads((tmp_path / FILE).read_text())
-    (tmp_path / FILE).write_text(json.dumps(data | changes))
+    write_record(run, record())
+    data = json.loads((run / FILE).read_text())
+    (run / FILE).write_text(json.dumps(data | changes))
     with pytest.raises(UserError, match=why):
-        read_record(tmp_path)
+        read_record(run)
 
 
-def test_a_record_that_someone_else_wrote_needs_little(tmp_path: Path) -> None:
-    little = {"schema": 1, "run_key": "x", "status": "complete", "plan": {"n_params": 3}}
-    (tmp_path / FILE).write_text(
-        json.dumps(little | {"results": {"val_loss": 2.0}, "config": None})
-    )
-    found = read_record(tmp_path)
+def test_a_record_that_someone_else_wrote_needs_little(run: Path) -> None:
+    little = {"schema": 1, "run_key": "abc", "status": "complete", "plan": {"n_params": 3}}
+    (run / FILE).write_text(json.dumps(little | {"results": {"val_loss": 2.0}, "config": None}))
+    found = read_record(run)
     assert found is not None
-    assert (found.run_key, found.study, found.command) == ("x", "", "")
+    assert (found.run_key, found.study, found.command) == ("abc", "", "")
     assert (found.plan, found.results) == ({"n_params": 3}, Results(val_loss=2.0))
     assert (found.config, found.environment, found.times) == ({}, {}, {})
 
 
-def test_a_field_that_this_version_does_not_know_is_left_out(tmp_path: Path) -> None:
-    write_record(tmp_path, record())
-    data = json.loads((tmp_path / FILE).read_text())
+def test_a_field_that_this_version_does_not_know_is_left_out(run: Path) -> None:
+    write_record(run, record())
+    data = json.loads((run / FILE).read_text())
     data |= {"weather": "rain", "results": data["results"] | {"watts": 300}}
-    (tmp_path / FILE).write_text(json.dumps(data))
-    assert read_record(tmp_path) == record()
+    (run / FILE).write_text(json.dumps(data))
+    assert read_record(run) == record()
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text('{"schema": 99}')
+def test_a_newer_schema_is_refused(run: Path) -> None:
+    (run / FILE).write_text('{"schema": 99}')
     with pytest.raises(UserError, match="schema 99, newer than 1; update vitladder"):
-        read_record(tmp_path)
+        read_record(run)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from vitladder.compute.shape import Shape, attention_shape
+from vitladder.errors import UserError
 from vitladder.extend.attention import AttentionFlops, AttentionKernel
 
 
@@ -64,4 +65,10 @@ def forward_flops(shape: Shape, attention: AttentionFlops) -> ForwardFlops:
 
 def attention_flops(shape: Shape, kernel: AttentionKernel) -> AttentionFlops:
     """Return the forward matmul FLOPs of one layer's attention for one image."""
-    return kernel.flops(attention_shape(shape, batch=1))
+    found = kernel.flops(attention_shape(shape, batch=1))
+    if not isinstance(found, AttentionFlops):
+        raise UserError(
+            f"flops of the kernel {type(kernel).__name__} gives a {type(found).__name__}; it must "
+            f"give AttentionFlops(scores, values)"
+        )
+    return found

@@ -11,7 +11,7 @@ from vitladder.compute.parameters import parameters
 from vitladder.compute.shape import Shape, shape_of
 from vitladder.compute.size import sized
 from vitladder.config import Config, DataShape
-from vitladder.errors import UserError
+from vitladder.errors import UserError, shown
 from vitladder.extend import registry
 from vitladder.extend.attention import AttentionKernel
 from vitladder.extend.position import PositionEncoding
@@ -126,6 +126,16 @@ def _tables(encoding: PositionEncoding, shape: Shape) -> dict[str, tuple[int, ..
 
     with torch.device("meta"):
         tables = encoding.parameters(shape.tokens)
+        if not isinstance(tables, dict) or not all(
+            isinstance(table, torch.Tensor)
+            and table.is_floating_point()
+            and str(name).isidentifier()
+            for name, table in tables.items()
+        ):
+            raise UserError(
+                f"parameters of the encoding {type(encoding).__name__} gives {shown(tables)}; it "
+                f"must give a dict of tensors of floats, each by a name of letters"
+            )
         return {name: tuple(table.shape) for name, table in tables.items()}
 
 

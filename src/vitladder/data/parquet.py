@@ -149,6 +149,8 @@ def _scan_group(
             done = int(high)
             if done == wanted.size:
                 return
+    except MemoryError:
+        raise  # Arrow's own is an ArrowException too
     except (pa.ArrowException, OSError) as problem:
         reason = f"lies in a damaged row group ({first_line(problem)})"
         for row in wanted[done:]:

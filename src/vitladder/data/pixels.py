@@ -84,6 +84,8 @@ def decode(
     image = _open(raw, where)
     try:
         upright = ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise  # the machine's fault, and not the image's
     except Exception as problem:  # decoders raise anything on bytes that are not what they claim
         raise _unreadable(where, problem) from problem
     eight_bits = _eight_bits(upright, image.format, where)
@@ -106,6 +108,8 @@ def _open(raw: Stored, where: str) -> Image.Image:
         image = Image.open(io.BytesIO(raw))
     except UnidentifiedImageError as problem:
         raise Unreadable(where, "not a readable image (cannot identify image file)") from problem
+    except MemoryError:
+        raise
     except Exception as problem:  # as above: any decoder, any error
         raise _unreadable(where, problem) from problem
     limit = Image.MAX_IMAGE_PIXELS

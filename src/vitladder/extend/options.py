@@ -43,7 +43,10 @@ def read_declaration(file: Path) -> Declaration:
     """
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError, OSError) as error:
+    except SyntaxError as error:
+        line = "" if error.lineno is None else f", line {error.lineno},"
+        raise UserError(f"plugin {file}{line} cannot be read: {error.msg}") from error
+    except (ValueError, OSError, RecursionError, MemoryError) as error:
         raise UserError(f"plugin {file} cannot be read: {error}") from error
     classes = [
         node
@@ -88,15 +91,35 @@ def _fields(node: ast.ClassDef, file: Path) -> list[tuple[str, Option]]:
 def _field(item: ast.AnnAssign, name: str, file: Path) -> tuple[str, Option]:
     where = f"plugin {file}, line {item.lineno}: {name}"
     annotation = ast.unparse(item.annotation)
-    if not annotation.startswith("Literal[") and not set(_parts(annotation)) <= set(_TYPES):
-        raise UserError(f"{where}: {annotation} is no option type; use bool, int, float, str")
-    try:
-        default = ast.literal_eval(item.value) if item.value is not None else ...
-    except ValueError:
-        default = ...
+    if name == "name":
+        raise UserError(f"{where} is the plugin's own name; call the option otherwise")
+    if not _is_option_type(item.annotation):
+        raise UserError(
+            f"{where}: {annotation} is no option type; use bool, int, float, str, None with |, or "
+            f"Literal['a', 'b']"
+        )
+    default = ... if item.value is None else _literal(item.value)
     if default is ...:
         raise UserError(f"{where} needs a literal default, such as 1 or 'auto'")
+    try:
+        check_value(name, annotation, default)
+    except UserError as error:
+        raise UserError(f"{where} has a default of another type: {error}") from error
     return name, Option(annotation, default)
+
+
+def _is_option_type(annotation: ast.expr) -> bool:
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
+        return _literal(annotation.slice) is not ...
+    return set(_parts(ast.unparse(annotation))) <= set(_TYPES)
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of a literal; ... for any other expression."""
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return ...
 
 
 def _parts(annotation: str) -> list[str]:

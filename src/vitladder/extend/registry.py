@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from filecmp import cmp
@@ -101,15 +102,29 @@ def load(kind: str, name: str, **options: Any) -> Any:
     """
     plugin = find(kind, name)
     checked = check_options(kind, name, options)
-    module = _import(plugin)
+    made = _class(plugin)
     try:
-        loaded = getattr(module, plugin.declaration().class_name)(**checked)
+        return made(**checked)
     except Exception as error:
-        raise UserError(f"{kind}={name} refuses its options {checked}: {error}") from error
-    contract = {"attention": AttentionKernel, "position": PositionEncoding}[kind]
-    if not isinstance(loaded, contract):
-        raise UserError(f"{plugin.file}: its class must be a subclass of {contract.__name__}")
-    return loaded
+        raise UserError(
+            f"{kind}={name} refuses its options {checked}: {error} ({plugin.file})"
+        ) from error
+
+
+def raised_by_plugin(error: Exception) -> UserError | None:
+    """Return the error of a plugin from elsewhere, with its place; None if it is no plugin's."""
+    try:
+        found = [plugin for kind in KINDS for plugin in discover(kind).values()]
+    except UserError:
+        return None
+    foreign = {str(plugin.file): plugin for plugin in found if plugin.origin != _PACKAGE}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if (plugin := foreign.get(frame.filename)) is not None:
+            return UserError(
+                f"{plugin.kind}={plugin.name}: {frame.name} raises {type(error).__name__}: {error} "
+                f"({plugin.file}, line {frame.lineno}); see `vitladder plugins check {plugin.name}`"
+            )
+    return None
 
 
 @cache
@@ -168,11 +183,23 @@ def _entry_points(kind: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=f"vitladder.{kind}"))
 
 
+def _class(plugin: Plugin) -> type[Any]:
+    """Import a plugin's class; UserError where it does not have what its contract asks."""
+    made: Any = getattr(_import(plugin), plugin.declaration().class_name)
+    contract = {"attention": AttentionKernel, "position": PositionEncoding}[plugin.kind]
+    if not (isinstance(made, type) and issubclass(made, contract)):
+        raise UserError(f"{plugin.file}: its class must be a subclass of {contract.__name__}")
+    lacks = sorted(getattr(made, "__abstractmethods__", ()))
+    if lacks:
+        raise UserError(f"{plugin.file}: its class {made.__name__} must define {', '.join(lacks)}")
+    return made
+
+
 def _import(plugin: Plugin) -> ModuleType:
     try:
         if plugin.module:
             return importlib.import_module(plugin.module)
-        name = f"vitladder_local_plugins.{plugin.kind}.{plugin.name}"
+        name = _local_module(plugin)
         if name in sys.modules and sys.modules[name].__file__ == str(plugin.file):
             return sys.modules[name]
         spec = importlib.util.spec_from_file_location(name, plugin.file)
@@ -182,8 +209,13 @@ def _import(plugin: Plugin) -> ModuleType:
         sys.modules[name] = module
         spec.loader.exec_module(module)
         return module
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(_local_module(plugin), None)
         raise UserError(
             f"{plugin.kind} plugin '{plugin.name}' ({plugin.file}) cannot be imported: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _local_module(plugin: Plugin) -> str:
+    return f"vitladder_local_plugins.{plugin.kind}.{plugin.name}"

@@ -76,8 +76,8 @@ def _request(given: argparse.Namespace) -> Request:
         law=given.law,
         terms=tuple(part.strip() for part in given.terms.split(",") if part.strip()),
         criterion=criterion,
-        columns=_pairs("column", given.column, str),
-        scales=_pairs("scale", given.scale, _unit),
+        columns=_pairs("--column", "NEW=OLD", given.column, str),
+        scales=_pairs("--scale", "COLUMN=UNIT", given.scale, _unit),
         flops_per=given.flops_per,
         where=given.where,
         by=given.by,
@@ -102,11 +102,13 @@ def _unit(text: str) -> float:
     return value
 
 
-def _pairs(option: str, texts: Sequence[str], read: Callable[[str], Any]) -> dict[str, Any]:
+def _pairs(
+    option: str, form: str, texts: Sequence[str], read: Callable[[str], Any]
+) -> dict[str, Any]:
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise UserError(f"--{option} {text!r}: write NAME=VALUE")
+            raise UserError(f"{option} {text!r}: write {form}")
         found[name.strip()] = read(value.strip())
     return found

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from vitladder.errors import one_line
 from vitladder.run_key import LATER, NOT_SCIENTIFIC
 from vitladder.runs.record import Record
 
@@ -32,7 +33,9 @@ def difference(records: Sequence[Record]) -> str | None:
     differing = _differing(settings)
     if not differing:
         return None
-    shown = [f"{key} ({_values(records, settings, key)})" for key in differing[:SHOWN_KEYS]]
+    shown = [
+        f"{one_line(key)} ({_values(records, settings, key)})" for key in differing[:SHOWN_KEYS]
+    ]
     more = len(differing) - len(shown)
     named = ", ".join(shown) + (f" and {more} more settings" if more else "")
     return f"one law is over size, compute and seed alone, and these runs differ in {named}"
@@ -57,7 +60,7 @@ def groups(records: Sequence[Record]) -> dict[str, list[Record]]:
             ]
     found: dict[str, list[Record]] = {}
     for record, one in zip(records, settings, strict=True):
-        name = ", ".join(f"{key}={_text(one.get(key))}" for key in telling)
+        name = ", ".join(f"{one_line(key)}={_text(one.get(key))}" for key in telling)
         found.setdefault(name, []).append(record)
     return found
 
@@ -142,4 +145,4 @@ def _values(records: Sequence[Record], settings: Sequence[Settings], key: str) -
 
 def _text(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return " ".join(text.split()) if len(text) <= LONGEST else f"{text[:12]}..."
+    return one_line(text) if len(text) <= LONGEST else f"{one_line(text[:12])}..."

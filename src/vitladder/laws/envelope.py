@@ -8,7 +8,6 @@ favour larger models less than finished runs do.
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from numpy.typing import NDArray
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.isoflop import PowerLaw, fit_power_law
 from vitladder.laws.law import NoLaw
-from vitladder.laws.study import positive
+from vitladder.laws.study import positive_cell
 from vitladder.laws.table import Table
+from vitladder.runs.metrics import read_rows
 
 POINTS = 300  # of C, evenly in logs
-METRICS = "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -136,21 +135,10 @@ def _seen(curve: LearningCurve, grid: Vector) -> Vector:
 def _logged(table: Table, row: int) -> list[tuple[float, float, float]]:
     """(FLOPs, images, validation loss) of a run's metrics.csv; empty where there is none."""
     folder = table.cells["folder"][row] if "folder" in table.cells else None
-    file = Path(str(folder)) / METRICS
-    if folder is None or not file.is_file():
-        return []
     found = []
-    with file.open(newline="") as lines:
-        for line in csv.DictReader(lines):
-            values = [_positive(line.get(name)) for name in ("flops", "images", "val_loss")]
-            flops, images, loss = values
-            if flops is not None and images is not None and loss is not None:
-                found.append((flops, images, loss))
+    for line in read_rows(Path(str(folder))) if folder is not None else []:
+        values = [positive_cell(line.get(name, "")) for name in ("flops", "images", "val_loss")]
+        flops, images, loss = values
+        if flops is not None and images is not None and loss is not None:
+            found.append((flops, images, loss))
     return found
-
-
-def _positive(cell: str | None) -> float | None:
-    try:
-        return positive(float(cell or ""))
-    except ValueError:
-        return None

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitladder.errors import UserError
+from vitladder.errors import UserError, shown
 from vitladder.laws.table import Table, number
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -27,6 +27,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+SHOWN = 5  # values of a column
 AND = re.compile(r"""\s+and(?:\s+|$)(?=(?:[^'"]|'[^']*'|"[^"]*")*$)""")  # outside of quotes
 COMPARISON = re.compile(
     r"\s*(?P<column>[^<>=!]+?)\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<value>'[^']*'|\"[^\"]*\"|[^<>=!\s][^<>=!]*?)\s*"
@@ -68,6 +69,21 @@ def matching(table: Table, text: str) -> NDArray[np.bool_]:
         table.column(comparison.column)
     held = [all(one.holds(table, row) for one in comparisons) for row in range(len(table))]
     return np.array(held)
+
+
+def held_by(table: Table, text: str) -> str:
+    """What the columns of a filter hold, for one that no row passed: "flops is 1e+09 to 3e+12"."""
+    columns = dict.fromkeys(comparison.column for comparison in parse_filter(text))
+    return ", ".join(f"{column} is {_held(table.column(column))}" for column in columns)
+
+
+def _held(cells: Sequence[Any]) -> str:
+    values = [value for cell in cells if (value := number(cell)) is not None]
+    if len(values) == len(cells):
+        return f"{min(values):g} to {max(values):g}"
+    names = list(dict.fromkeys(shown(cell) for cell in cells))
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return " or ".join(names[:SHOWN]) + more
 
 
 def _comparison(part: str, text: str) -> Comparison:

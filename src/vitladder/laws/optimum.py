@@ -166,8 +166,9 @@ def fit_law(problem: Problem, near: Optimum | None = None) -> Optimum:
 
 def exact_totals(problem: Problem, rows: Rows, theta: Matrix) -> Vector:
     """The objective at each theta [fits], not smoothed."""
-    residuals = problem.criterion.residuals(problem.target, rows.model.log_prediction(theta))
-    totals = problem.criterion.total(residuals, rows.weights)
+    with np.errstate(all="ignore"):  # a law that ran away is of no finite objective
+        residuals = problem.criterion.residuals(problem.target, rows.model.log_prediction(theta))
+        totals = problem.criterion.total(residuals, rows.weights)
     return np.asarray(np.where(np.isfinite(totals), totals, np.inf))
 
 
@@ -203,7 +204,8 @@ def _enough(problem: Problem) -> None:
     count, parameters = len(problem.target), len(problem.law.letters)
     if count <= parameters:
         raise NoLaw(
-            f"the {parameters} parameters need at least {parameters + 1} runs, there are {count}"
+            f"the {parameters} parameters need at least {parameters + 1} runs, "
+            f"there {'is' if count == 1 else 'are'} {count}"
         )
     if float(np.ptp(np.log(problem.target))) < SAME:
         raise NoLaw("the loss is the same in all runs")

@@ -18,7 +18,7 @@ def refuse_unfinished(paths: Sequence[Path]) -> None:
         records = read_records(path) if path.is_dir() else []
         if path.is_dir() and not usable(records):
             advice = f"run `vitladder train -m +sweep={study_name(records, path)}` first"
-            raise UserError(f"{path}: no run is complete ({_counts(records)}); {advice}")
+            raise UserError(f"{path}: {_why_none(records)}; {advice}")
 
 
 def refuse_mixed(table: Table) -> None:
@@ -36,11 +36,20 @@ def refuse_mixed(table: Table) -> None:
 def why_no_law(records: Sequence[Record]) -> str | None:
     """Why these records can have no law at all, or None."""
     runs = usable(records)
-    return difference(runs) if runs else f"no run is complete ({_counts(records)})"
+    return difference(runs) if runs else _why_none(records)
 
 
-def _counts(records: Sequence[Record]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in excluded(records).items() if count)
+def _why_none(records: Sequence[Record]) -> str:
+    """Why none of these records is a run that a law can be fitted to."""
+    counts = {name: count for name, count in excluded(records).items() if count}
+    unusable = counts.pop("unusable", 0)
+    others = [f"{count} {name}" for name, count in counts.items()]
+    if not unusable:
+        return f"no run is complete ({', '.join(others)})"
+    runs = f"{unusable} complete run{'s' if unusable > 1 else ''}"
+    numbers = "plan.n_params, plan.flops, results.images and results.val_loss"
+    found = ", ".join([f"{runs} without a finite positive number in each of {numbers}", *others])
+    return f"no run can be fitted ({found})"
 
 
 def excluded_of(paths: Sequence[Path]) -> dict[str, int]:

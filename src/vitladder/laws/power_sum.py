@@ -68,6 +68,8 @@ class PowerSum:
         squared relative error solve a linear problem.
         """
         found = []
+        # A loss of next to nothing leaves no room for terms in units of it.
+        target = np.maximum(target, np.finfo(float).tiny * 1e16)
         for exponents in product(*(values for _, values in self.grid)):
             theta = np.zeros((1, self.size))
             theta[0, [index for index, _ in self.grid]] = exponents

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from vitladder.errors import UserError
 from vitladder.laws.criterion import Criterion
-from vitladder.laws.expression import matching, parse_flops_per
+from vitladder.laws.expression import held_by, matching, parse_flops_per
 from vitladder.laws.steps import budget_of
 from vitladder.laws.table import Table, number, refuse_same_rows, refuse_same_runs, rename
 
 BOOTSTRAP = 4000
+MOST_DRAWS = 1_000_000
 IDENTITY = ("run", "seed", "n_params", "images", "tokens", "flops", "width", "depth")  # of a run
 
 
@@ -49,12 +50,14 @@ class Request:
         )
         for name, value in whole:
             if value < 0:
-                raise UserError(f"{name} is {value}: give a whole number, 0 or more")
+                raise UserError(f"--{name} is {value}: give a whole number, 0 or more")
+        if self.bootstrap > MOST_DRAWS:
+            raise UserError(f"--bootstrap is {self.bootstrap}: give at most {MOST_DRAWS}")
         if not 0 < self.criterion.delta < np.inf:
-            raise UserError(f"delta is {self.criterion.delta:g}: give a number above 0")
+            raise UserError(f"--delta is {self.criterion.delta:g}: give a number above 0")
         for name, scale in self.scales.items():
             if not 0 < scale < np.inf:
-                raise UserError(f"scale {name}={scale:g}: give a number above 0")
+                raise UserError(f"--scale {name}={scale:g}: give a number above 0")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,9 @@ def select(table: Table, request: Request) -> tuple[Table, str | None]:
         return table, third
     kept = table.rows(np.flatnonzero(matching(table, request.where)))
     if not len(kept):
-        raise UserError(f"{table.source}: no row has {request.where}")
+        raise UserError(
+            f"{table.source}: no row has {_line(request.where)}; {held_by(table, request.where)}"
+        )
     return kept, third
 
 
@@ -99,7 +104,10 @@ def prepare(table: Table, request: Request, third: str | None = None) -> Prepare
     notes["dropped_worst"] = [table.name(int(row)) for row in worst]
     keep = np.setdiff1d(fitted, worst)
     if not len(keep):
-        raise UserError(f"{table.source}: no row is left to fit after what is dropped or held out")
+        raise UserError(
+            f"{table.source}: no row is left to fit: of {len(table)} rows, {int(held.sum())} are "
+            f"held out, and --drop-worst {request.drop_worst} leaves out the rest"
+        )
     held_out = table.rows(np.flatnonzero(held)) if held.any() else None
     return Prepared(table.rows(keep), held_out, target, images, notes)
 
@@ -130,13 +138,20 @@ def budgets_of(table: Table) -> list[float]:
     return [mean[k] for k in label]
 
 
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _held(table: Table, request: Request) -> NDArray[np.bool_]:
     """Which rows --hold-out keeps from the fit."""
     if request.hold_out is None:
         return np.zeros(len(table), dtype=bool)
     held = matching(table, request.hold_out)
     if not held.any():
-        raise UserError(f"{table.source}: no row has {request.hold_out}, nothing to hold out")
+        raise UserError(
+            f"{table.source}: no row has {_line(request.hold_out)}, nothing to hold out; "
+            f"{held_by(table, request.hold_out)}"
+        )
     return held
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from vitladder.errors import UserError
 from vitladder.laws.comparable import flat
 from vitladder.laws.study import RunPoint, points, read_records, usable
-from vitladder.laws.table import Table, join, read_table
+from vitladder.laws.table import Table, join
+from vitladder.laws.table_files import read_table
 from vitladder.runs.record import Record
 
 MODEL = ("width", "depth", "heads", "mlp_ratio", "patch")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitladder.errors import UserError
-from vitladder.runs.record import STATUSES, Record, read_record
+from vitladder.runs.record import FILE, Record, read_record
+from vitladder.runs.record_rules import STATUSES
 
 SAME_BUDGET = 1.01  # runs whose budgets differ by less than 1 % share one IsoFLOP curve
 
@@ -37,9 +38,15 @@ def read_records(folder: Path) -> list[Record]:
     absent, holds no record, or a record cannot be read.
     """
     if not folder.is_dir():
-        raise UserError(f"no study at {folder}: give the folder that holds a study's runs")
+        why = "it is a file; " if folder.exists() else ""
+        raise UserError(f"no study at {folder}: {why}give the folder that holds a study's runs")
     runs = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     records = [record for run in runs if (record := read_record(run)) is not None]
+    if not records and (folder / FILE).exists():
+        study = folder.absolute().parent if folder == Path() else folder.parent
+        raise UserError(
+            f"{folder} holds no run: it is a run itself; give the study's folder, {study}"
+        )
     if not records:
         raise UserError(
             f"{folder} holds no run (no */record.json): give a study's folder, such as "
@@ -57,6 +64,11 @@ def positive(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) and number > 0 else None
+
+
+def positive_cell(text: str) -> float | None:
+    """A cell of metrics.csv as a finite number above zero, or None."""
+    return positive(float(text)) if text else None
 
 
 def points(records: Sequence[Record]) -> list[RunPoint]:

@@ -1,4 +1,4 @@
-"""A table of runs from any source: CSV, Parquet or a study's records, checked as it is used.
+"""A table of runs from any source, checked as it is used.
 
 Cells stay as they were read until a law asks for a column of numbers; what is wrong is then said
 with the file, the column and the rows (the first row of data is row 1).
@@ -6,20 +6,21 @@ with the file, the column and the rows (the first row of data is row 1).
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitladder.errors import UserError, unknown
+from vitladder.errors import UserError, shown, unknown
 from vitladder.laws.criterion import Vector
 
 SHOWN_ROWS = 5
+SMALLEST, LARGEST = 1e-40, 1e40  # squares and powers of these stay within float64
+_BEYOND = f"not between {SMALLEST:g} and {LARGEST:g}, as numbers of runs are"
+_WRITE = "; write numbers such as 1234.5 or 1.2e9"
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,19 @@ class Table:
 
     def missing(self, name: str) -> UserError:
         """The error of a column that is not there."""
-        error = unknown(f"{self.source}: column", name, self.cells)
-        return UserError(f"{error}; --column {name}=NAME says what it is called here")
+        error = unknown("column", name, self.cells)
+        return UserError(
+            f"{self.source}: {error}; --column {name}=NAME says what it is called here"
+        )
 
     def numbers(self, name: str) -> Vector:
-        """A column as positive finite numbers [rows]. Raises UserError naming the bad rows."""
+        """A column as positive numbers of usual size [rows]. Raises UserError naming bad rows."""
         values = [number(cell) for cell in self.column(name)]
-        self._refuse(name, values, lambda x: x is None, "not a number")
-        self._refuse(name, values, lambda x: not math.isfinite(x), "not finite")
-        self._refuse(name, values, lambda x: x <= 0, "not positive")
+        self._refuse(name, values, lambda x: x is None, "not a number", _WRITE)
+        advice = f'; --where "{name}>0 and {name}<inf" leaves such rows out'
+        self._refuse(name, values, lambda x: not math.isfinite(x), "not finite", advice)
+        self._refuse(name, values, lambda x: x <= 0, "not positive", advice)
+        self._refuse(name, values, lambda x: not SMALLEST <= x <= LARGEST, _BEYOND)
         return np.array(values, dtype=np.float64)
 
     def rates(self, name: str) -> Vector:
@@ -64,13 +69,20 @@ class Table:
         return values
 
     def _refuse(
-        self, name: str, values: Sequence[Any], wrong: Callable[[Any], bool], what: str
+        self,
+        name: str,
+        values: Sequence[Any],
+        wrong: Callable[[Any], bool],
+        what: str,
+        advice: str = "",
     ) -> None:
         rows = [row for row, value in enumerate(values) if wrong(value)]
         if rows:
             cell = self.cells[name][rows[0]]
-            shown = "empty" if _empty(cell) else repr(cell) if isinstance(cell, str) else cell
-            raise UserError(f"{self.source}: column {name}, {self.where(rows)}: {what} ({shown})")
+            found = "empty" if _empty(cell) else shown(cell)
+            raise UserError(
+                f"{self.source}: column {name}, {self.where(rows)}: {what} ({found}){advice}"
+            )
 
     def where(self, rows: Sequence[int]) -> str:
         """The places of rows, the first few by name."""
@@ -102,17 +114,6 @@ def number(cell: Any) -> float | None:
         return None
 
 
-def read_table(path: Path) -> Table:
-    """A CSV (with a head) or Parquet file. Raises UserError where it cannot be read."""
-    is_parquet = path.suffix.lower() in (".parquet", ".pq")
-    cells = _read_parquet(path) if is_parquet else _read_csv(path)
-    lengths = {len(column) for column in cells.values()}
-    count = lengths.pop() if lengths else 0
-    if not count:
-        raise UserError(f"{path}: no row of data: give a head and a row for each run")
-    return Table(str(path), cells, [f"row {row + 1}" for row in range(count)])
-
-
 def join(tables: Sequence[Table]) -> Table:
     """Tables one after another; cells of columns that one of them lacks are empty."""
     if len(tables) == 1:
@@ -129,7 +130,10 @@ def join(tables: Sequence[Table]) -> Table:
 def rename(table: Table, names: Mapping[str, str]) -> Table:
     """Give columns new names ({new: old}); the old ones stay, for filters written in them."""
     for new, old in names.items():
-        table = table.with_column(new, table.column(old))
+        if old not in table.cells:
+            error = unknown("column", old, table.cells)
+            raise UserError(f"{table.source}: {error}, for --column {new}={old}")
+        table = table.with_column(new, table.cells[old])
     return table
 
 
@@ -173,36 +177,3 @@ def _key(cell: Any) -> str:
 
 def _empty(cell: Any) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
-
-
-def _read_csv(path: Path) -> dict[str, list[Any]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as CSV: {_reason(error)}") from error
-    if not rows:
-        raise UserError(f"{path}: empty: give a head and a row for each run")
-    head = [name.strip() for name in rows[0]]
-    twice = {name for name in head if head.count(name) > 1}
-    if twice:
-        raise UserError(f"{path}: two columns are called {sorted(twice)[0]!r}")
-    for place, row in enumerate(rows[1:], start=1):
-        if len(row) != len(head):
-            raise UserError(f"{path}: row {place} has {len(row)} cells, the head has {len(head)}")
-    return {name: [row[k] for row in rows[1:]] for k, name in enumerate(head)}
-
-
-def _read_parquet(path: Path) -> dict[str, list[Any]]:
-    from pyarrow import ArrowException, parquet
-
-    try:
-        return dict(parquet.read_table(path).to_pydict())
-    except (OSError, ArrowException) as error:
-        raise UserError(f"{path}: cannot be read as Parquet: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split())

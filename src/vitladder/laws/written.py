@@ -6,24 +6,28 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitladder.config import LoggerConfig
-from vitladder.errors import UserError
+from vitladder.errors import UserError, shown
 from vitladder.laws.criterion import Matrix, Vector
 from vitladder.laws.fit import SCHEMA
 from vitladder.laws.fit_table import Fit
 from vitladder.laws.frontier import Frontier
+from vitladder.laws.kept_fit import LETTERS, damage
 from vitladder.laws.table import Table
 from vitladder.runs.atomic import write_text
+from vitladder.runs.reading import Unreadable, json_of
 from vitladder.runs.tracking import track_fit
 
 FILE = "fit.json"
 RUNS = "runs.csv"
 TRACKED = "fit"  # the folder of the W&B run, beside those of the study's runs
+_AGAIN = "run `vitladder fit` again"
 COLUMNS = ("run", "n_params", "images", "tokens", "flops", "budget", "loss", "error")
 
 
@@ -50,9 +54,10 @@ def write_fit(folder: Path, fit: Fit) -> bool:
 def track_study(folder: Path, fit: Fit) -> None:
     """Log the fit of a study to W&B where its runs are logged there: offline if they are."""
     config = fit.data["config"]
-    logger = (config or {}).get("logger") or {"name": "csv"}
-    if logger["name"] != "csv":
-        track_fit(folder / TRACKED, fit.data["study"], LoggerConfig(**logger), summary_of(fit.data))
+    logged = (config or {}).get("logger") or {}
+    known = {one.name: logged[one.name] for one in fields(LoggerConfig) if one.name in logged}
+    if known.get("name", "csv") != "csv":
+        track_fit(folder / TRACKED, fit.data["study"], LoggerConfig(**known), summary_of(fit.data))
 
 
 def summary_of(data: Mapping[str, Any]) -> dict[str, float | int]:
@@ -71,14 +76,22 @@ def summary_of(data: Mapping[str, Any]) -> dict[str, float | int]:
 def read_fit(path: Path) -> dict[str, Any]:
     """A fit.json, or that of a folder. Raises UserError where there is none of this version."""
     file = path / FILE if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"no {file}: run `vitladder fit` on the study, or with --out {path}")
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} is no fit of vitladder ({error})") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise UserError(f"{file} is no fit of this version (schema {SCHEMA}): fit again")
+        data = json_of(file)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        how = f"run `vitladder fit {path}`" if path.is_dir() else "give a study that was fitted"
+        raise UserError(f"no {file}: {how}, or the folder that a fit was written to") from error
+    except Unreadable as why:
+        raise UserError(f"{file} is not a fit of vitladder ({why}); {_AGAIN}") from why
+    if not isinstance(data, dict) or "schema" not in data:
+        raise UserError(f"{file} is not a fit of vitladder (it has no schema number); {_AGAIN}")
+    if data["schema"] != SCHEMA:
+        raise UserError(
+            f"{file} has schema {shown(data['schema'])}, this version reads {SCHEMA}; {_AGAIN}"
+        )
+    damaged = damage(data)
+    if damaged:
+        raise UserError(f"{file} is damaged ({damaged}); {_AGAIN}")
     return data
 
 
@@ -87,13 +100,19 @@ def read_frontier(data: Mapping[str, Any], source: Path) -> Frontier:
 
     Raises UserError where it has none.
     """
-    law = (data.get("laws") or {}).get("parametric")
-    if law is None or law.get("a") is None:
-        why = (data.get("reasons") or {}).get("parametric_ci95") or (
-            (data.get("reasons") or {}).get("parametric") or "it is no law over N, D and C"
+    law = data["laws"].get("parametric")
+    if law is None or law["a"] is None:
+        reasons = data.get("reasons") or {}
+        why = (
+            reasons.get("parametric_ci95")
+            or reasons.get("parametric")
+            or "it is no law over N, D and C"
         )
         raise UserError(f"{source}: no parametric law to split compute by: {why}")
-    point = np.array([law["params"][name] for name in ("E", "A", "alpha", "B", "beta")])
+    point = np.array([law["params"][name] for name in LETTERS])
+    for letter in ("A", "alpha", "B", "beta"):
+        if law["params"][letter] == 0:
+            raise UserError(f"{source}: no split of compute: the parametric law has {letter} = 0")
     draws = np.array(data["basis"]["draws"], dtype=np.float64).reshape(-1, len(point))
     size, seen, flops, loss = (
         _scale(data, name) for name in (*law["terms"], "flops", data["target"])

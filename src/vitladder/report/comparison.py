@@ -16,6 +16,7 @@ from vitladder.runs.record import Record
 
 HEAD = ("Choice", "N", "C", "Runs", "Val. loss", "Spread", "Above best", "Images/s")
 _MOST_ROWS = 40
+_LONGEST = 48  # characters of a name that leave room for the figure
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def comparison(choices: Sequence[Choice]) -> Figure:
     for place, choice in enumerate(choices):
         axes.plot(choice.losses, [place] * len(choice.losses), "o", ms=5, mew=0, color=EDGE)
         axes.plot([choice.mean], [place], "|", ms=14, mew=2, color=INK)
-    axes.set_yticks(range(len(choices)), [_label(choice, choices) for choice in choices])
+    labels = [_label(choice, choices) for choice in choices]
+    # A name may hold dollar signs, and is no formula.
+    axes.set_yticks(range(len(choices)), labels, parse_math=False)
     axes.invert_yaxis()
     losses = [loss for choice in choices for loss in choice.losses]
     loss_axis(axes, "x", losses, "validation loss")
@@ -139,7 +142,8 @@ def _row(choice: Choice, best: float) -> list[str]:
 
 def _label(choice: Choice, choices: Sequence[Choice]) -> str:
     """The choice's name, with its budget and size where the choices have several."""
-    parts = [choice.name]
+    name = choice.name
+    parts = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"]
     if len({other.flops for other in choices}) > 1:
         parts.append(f"C {choice.flops:.3g}")
     if len({other.n_params for other in choices if other.name == choice.name}) > 1:

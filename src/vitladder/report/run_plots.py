@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from vitladder.laws.study import positive
+from vitladder.laws.study import positive, positive_cell
 from vitladder.report.style import (
     EDGE,
     INK,
@@ -20,6 +19,7 @@ from vitladder.report.style import (
     log_axis,
     loss_axis,
 )
+from vitladder.runs.metrics import read_rows
 from vitladder.runs.record import Record
 
 
@@ -54,36 +54,30 @@ def read_speeds(records: Sequence[Record]) -> list[Speed]:
 
 
 def read_learning_curves(folder: Path, records: Sequence[Record]) -> list[LearningCurve]:
-    """The validation losses in each run's metrics.csv; a run without one has no curve."""
+    """The validation losses in each run's metrics.csv; a run without one has no curve.
+
+    Raises UserError where one is no such table.
+    """
     curves = []
     for record in records:
         n_params = positive(record.plan.get("n_params"))
-        file = folder / record.run_key / "metrics.csv"
-        if n_params is None or not file.is_file():
+        if n_params is None:
             continue
-        flops, loss = _columns(file)
+        flops, loss = _columns(folder / record.run_key)
         if flops:
             curves.append(LearningCurve(n_params, record.status == "complete", flops, loss))
     return curves
 
 
-def _columns(file: Path) -> tuple[list[float], list[float]]:
-    """flops and val_loss of the rows that have both; an interrupted run may end in half a row."""
+def _columns(run: Path) -> tuple[list[float], list[float]]:
+    """flops and val_loss of the rows that have both."""
     flops, losses = [], []
-    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
-        for row in csv.DictReader(lines):
-            c, loss = _number(row.get("flops")), _number(row.get("val_loss"))
-            if c is not None and loss is not None:
-                flops.append(c)
-                losses.append(loss)
+    for row in read_rows(run):
+        c, loss = positive_cell(row["flops"]), positive_cell(row["val_loss"])
+        if c is not None and loss is not None:
+            flops.append(c)
+            losses.append(loss)
     return flops, losses
-
-
-def _number(cell: str | None) -> float | None:
-    try:
-        return positive(float(cell)) if cell else None
-    except ValueError:
-        return None
 
 
 def throughput(speeds: Sequence[Speed]) -> Figure:

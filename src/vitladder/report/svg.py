@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from html import escape
 from io import StringIO
 
@@ -17,7 +18,9 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, 
 def to_svg(figure: Figure, name: str, description: str) -> str:
     """The figure as one <svg> element; ids start with `name`, `description` is its aria-label."""
     out = StringIO()
-    with matplotlib.rc_context(RC | {"svg.hashsalt": name}):
+    with matplotlib.rc_context(RC | {"svg.hashsalt": name}), warnings.catch_warnings():
+        # Text stays text, which the reader's own fonts draw.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]

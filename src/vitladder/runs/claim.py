@@ -60,9 +60,10 @@ def claimed(place: Place, name: str) -> Iterator[bool]:
 
 def _take_over(place: Place, file: TextIO, name: str) -> None:
     """Write whose the run is now, and remove what its last owner left half-written."""
-    file.truncate(0)
-    file.write(json.dumps(asdict(Owner(name, os.getpid(), socket.gethostname()))))
-    file.flush()
+    owner = json.dumps(asdict(Owner(name, os.getpid(), socket.gethostname())))
+    # Not through the file's buffer: what a full disk refuses would be tried again as it is closed.
+    os.ftruncate(file.fileno(), 0)
+    os.write(file.fileno(), owner.encode())
     for folder in (place.folder, place.folder / "checkpoints"):
         remove_unfinished(folder)
 

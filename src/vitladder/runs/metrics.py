@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
+from vitladder.errors import UserError
 from vitladder.runs.atomic import write_text
+from vitladder.runs.reading import Unreadable, text_of
+
+log = logging.getLogger(__name__)
 
 COLUMNS = (
     "step",
@@ -27,15 +33,58 @@ COLUMNS = (
 )
 FILE = "metrics.csv"
 
+_NEEDED = ("step", "flops", "train_loss", "val_loss")  # of every version
+_STEP = re.compile(r"[0-9]{1,18}")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|-?inf|nan|")
+
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's metrics.csv; an unfinished last line is not a row."""
+    """Return the rows of a run's metrics.csv; an unfinished last line is not a row.
+
+    Lines that are no rows, as a disk may leave them, are left out with a warning. Raises UserError
+    where the file cannot be read, or is another table.
+    """
     file = folder / FILE
-    if not file.exists():
+    try:
+        text = text_of(file)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    text = file.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    return list(csv.DictReader(whole.splitlines()))
+    except Unreadable as why:
+        raise _not_rows(file, str(why)) from why
+    head, *lines = text.replace("\r\n", "\n").split("\n")[:-1] or [",".join(COLUMNS)]
+    names = head.split(",")
+    missing = [name for name in _NEEDED if name not in names]
+    if missing:
+        raise _not_rows(file, f"its first line has no column {', '.join(missing)}")
+    return [dict(zip(names, cells, strict=True)) for cells in _cells_of(file, lines, names)]
+
+
+def _not_rows(file: Path, why: str) -> UserError:
+    return UserError(f"{file} does not hold the metrics of a run ({why}); move it away")
+
+
+def _cells_of(file: Path, lines: Sequence[str], names: Sequence[str]) -> list[list[str]]:
+    """The cells of the lines that are rows of numbers."""
+    split = [line.split(",") for line in lines]
+    step = names.index("step")
+    sound = [_is_row(cells, len(names), step) for cells in split]
+    if not all(sound):
+        count, first = sound.count(False), sound.index(False) + 2
+        _warn(f"{file}: {count} lines are no rows and are left out, first line {first}")
+    return [cells for cells, good in zip(split, sound, strict=True) if good]
+
+
+@cache
+def _warn(said: str) -> None:
+    """Say it once, though a page reads a run's rows for several figures."""
+    log.warning(said)
+
+
+def _is_row(cells: Sequence[str], width: int, step: int) -> bool:
+    """Whether cells are a row: all of them, a step, and numbers or nothing in the others."""
+    if len(cells) != width or not _STEP.fullmatch(cells[step]):
+        return False
+    return all(_NUMBER.fullmatch(cell) for cell in cells)
 
 
 def open_rows(folder: Path, *, last_step: int) -> TextIO:

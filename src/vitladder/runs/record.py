@@ -15,12 +15,12 @@ from typing import Any
 
 from vitladder.errors import UserError
 from vitladder.runs.atomic import write_text
+from vitladder.runs.reading import Unreadable, json_of
+from vitladder.runs.record_rules import SECTIONS, wrong_field
 
 SCHEMA = 1
 FILE = "record.json"
-STATUSES = ("complete", "diverged", "failed", "interrupted")
 FINISHED = ("complete", "diverged")
-SECTIONS = ("config", "plan", "results", "environment", "times", "forecast")
 
 _PACKAGES = "vitladder torch torchvision timm pytorch-lightning hydra-core wandb datasets numpy"
 
@@ -73,25 +73,28 @@ def write_record(folder: Path, record: Record) -> None:
 def read_record(folder: Path) -> Record | None:
     """Return the record of a run's folder, or None where there is none.
 
-    A section that is absent is empty, and a field that this version does not know is left out.
-    Raises UserError where the file is damaged, foreign, or of a newer schema.
+    A section that is absent is empty, a field that this version does not know is left out, and a
+    number that is not finite is not known. Raises UserError where the file is damaged, foreign, of
+    a newer schema, or the record of another run than its folder's.
     """
     file = folder / FILE
-    if not file.exists():
-        return None
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _not_a_record(file, str(error)) from error
-    if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+        data = json_of(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except Unreadable as why:
+        raise _not_a_record(file, str(why)) from why
+    if not isinstance(data, dict) or type(data.get("schema")) is not int:
         raise _not_a_record(file, "it has no schema number")
     if data["schema"] > SCHEMA:
         raise UserError(
             f"{file} has schema {data['schema']}, newer than {SCHEMA}; update vitladder"
         )
-    wrong = _wrong_field(data)
+    wrong = wrong_field(data, Results)
     if wrong:
         raise _not_a_record(file, wrong)
+    if data["run_key"] != folder.absolute().name:
+        raise _of_another_run(file, data["run_key"])
     return _record(data)
 
 
@@ -99,17 +102,13 @@ def _not_a_record(file: Path, why: str) -> UserError:
     return UserError(f"{file} is not a record of vitladder ({why}); move its folder away")
 
 
-def _wrong_field(data: dict[str, Any]) -> str | None:
-    """What keeps a mapping from being a record, or None."""
-    for name, text in (("run_key", data.get("run_key")), ("study", data.get("study") or "")):
-        if not isinstance(text, str):
-            return f"{name} is not a string"
-    if data.get("status") not in STATUSES:
-        return f"status is {data.get('status')!r}, not one of {', '.join(STATUSES)}"
-    for name in SECTIONS:
-        if data.get(name) is not None and not isinstance(data[name], dict):
-            return f"{name} is not a mapping"
-    return None
+def _of_another_run(file: Path, run_key: str) -> UserError:
+    """A copied or renamed folder, which would count as a run of its own."""
+    name = file.parent.absolute().name
+    return UserError(
+        f"{file} is of run {run_key!r}, not of {name!r} as its folder says; give the folder back "
+        f"its name, or move it away"
+    )
 
 
 def _record(data: dict[str, Any]) -> Record:
@@ -120,7 +119,9 @@ def _record(data: dict[str, Any]) -> Record:
 
 
 def _known(kind: type[Record] | type[Results], values: dict[str, Any]) -> dict[str, Any]:
-    return {field.name: values[field.name] for field in fields(kind) if field.name in values}
+    """The fields that the class knows, and that are known; it has what stands for the others."""
+    names = [field.name for field in fields(kind)]
+    return {name: values[name] for name in names if values.get(name) is not None}
 
 
 def now() -> str:

@@ -86,14 +86,15 @@ def _row(place: Place, record: Record | None) -> list[str]:
         return [place.run_key, "not started", *[""] * 6]
     style = _STATUS_STYLE.get(record.status, "")
     status = f"[{style}]{record.status}[/{style}]" if style else record.status
-    model, results = record.config["model"], record.results
+    model, plan, results = record.config.get("model", {}), record.plan, record.results
+    shape = f"{model['width']}x{model['depth']}" if {"width", "depth"} <= model.keys() else ""
     return [
         place.run_key,
         status,
-        f"{model['width']}x{model['depth']}",
-        f"{record.plan['n_params']:,}",
-        f"{record.plan['flops']:.3g}",
+        shape,
+        f"{plan['n_params']:,}" if plan.get("n_params") else "",
+        f"{plan['flops']:.3g}" if plan.get("flops") else "",
         "" if results.val_loss is None else f"{results.val_loss:.4f}",
         "" if results.images_per_s is None else f"{results.images_per_s:,.0f}",
-        f"{record.times['seconds'] or 0:.1f}",
+        f"{record.times.get('seconds') or 0:.1f}",
     ]

@@ -27,7 +27,7 @@ from vitladder.runs.tracking import NoTracker, Tracker, make_tracker
 from vitladder.train.candidates import applied
 from vitladder.train.compiler import check_compiler
 from vitladder.train.device import DTYPE, device_name, pick_device, threads_of
-from vitladder.train.fit import Surroundings, fit
+from vitladder.train.fit import Outcome, Surroundings, fit
 from vitladder.train.heap import check_allocator, keep_freed_memory
 from vitladder.train.job import Job, new_record
 from vitladder.train.log_file import log_file
@@ -115,20 +115,21 @@ def _trained(job: Job, known: Record, began: float, tracker: Tracker, world: Wor
     for note in prepared.notes:
         log.info("data: %s", note)
     around = Surroundings(job.place.folder, device, tracker, job.invocation, world)
-    outcome = fit_in_memory(
-        config,
-        around.folder,
-        needed,
-        world,
-        lambda settled: fit(settled, run_plan, prepared, around),
-    )
+    attempts: list[float] = []
+
+    def attempt(settled: Config) -> Outcome:
+        # The checkpoint that a further attempt goes on from has counted the seconds before it.
+        attempts.append(time.monotonic() if attempts else began)
+        return fit(settled, run_plan, prepared, around)
+
+    outcome = fit_in_memory(config, around.folder, needed, world, attempt)
     return replace(
         _with(known, **outcome.measured),
         forecast=asdict(needed),
         status=outcome.status,
         error=outcome.error,
         results=outcome.results,
-        times=_times(outcome.started, outcome.earlier_seconds + time.monotonic() - began),
+        times=_times(outcome.started, outcome.earlier_seconds + time.monotonic() - attempts[-1]),
     )
 
 

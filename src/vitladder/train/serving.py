@@ -20,6 +20,7 @@ def check_plugins(config: Config, device: str, dtype: str) -> None:
     checked_encoding(config, shape_of(config.model))
     spec = attention_spec(config, device, dtype)
     reason = load_kernel(config).supports(spec)
+    _check_reason(f"attention={config.attention['name']}", reason)
     if reason is not None:
         asked = f" with position={config.position['name']}" if spec.bias else ""
         raise UserError(
@@ -49,9 +50,15 @@ def checked_encoding(config: Config, shape: Shape) -> PositionEncoding:
     """Return the encoding of a config; UserError where it cannot serve the shape."""
     encoding = load_encoding(config)
     reason = encoding.supports(shape.tokens)
+    _check_reason(f"position={config.position['name']}", reason)
     if reason is not None:
         raise UserError(f"position={config.position['name']} cannot serve this model: {reason}")
     return encoding
+
+
+def _check_reason(plugin: str, reason: object) -> None:
+    if not isinstance(reason, str | None):
+        raise UserError(f"{plugin}: supports gives {reason!r}; it must give None, or why not")
 
 
 def check_heads_apart(config: Config, devices: int, device: torch.device) -> None:

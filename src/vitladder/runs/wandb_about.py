@@ -1,0 +1,147 @@
+"""What W&B is told of a run, kept in the run's folder so that any process can tell it later."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vitladder.runs.atomic import write_text
+from vitladder.runs.metrics import read_rows
+from vitladder.runs.record import Record, read_record
+
+ID_FILE = ".wandb-id"
+ABOUT_FILE = ".wandb-about.json"
+SENT_FILE = ".wandb-sent.json"
+
+_OURS = ("wandb", "wandb_online")
+
+
+@dataclass(frozen=True)
+class About:
+    """A W&B run: where it belongs, its config; a fit's summary too, as it has no record.json."""
+
+    project: str
+    entity: str | None
+    group: str
+    job_type: str
+    name: str
+    config: dict[str, Any]
+    summary: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a server has of a run, confirmed by itself."""
+
+    server: str
+    wandb_id: str
+    project: str
+    entity: str | None
+    last_step: int
+    summary: dict[str, Any]
+
+
+def about_run(config: Mapping[str, Any], plan: Mapping[str, Any], run_key: str) -> About:
+    """Describe a training run by its config, as nested mappings, and its plan."""
+    logger = config["logger"]
+    return About(
+        project=logger["project"],
+        entity=logger["entity"],
+        group=config["study"],
+        job_type="train",
+        name=run_key,
+        config=_flat({**config, "plan": plan}),
+    )
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def write_about(folder: Path, about: About) -> None:
+    """Keep what W&B is told, for whoever sends the run."""
+    write_text(folder / ABOUT_FILE, json.dumps(asdict(about), indent=1, default=str) + "\n")
+
+
+def read_about(folder: Path) -> About | None:
+    """Return what W&B is told of a folder's run, or None where nobody asked for W&B."""
+    file = folder / ABOUT_FILE
+    if file.exists():
+        return About(**json.loads(file.read_text(encoding="utf-8")))
+    record = read_record(folder)
+    config = record.config if record else _config(folder)
+    if config.get("logger", {}).get("name") not in _OURS:
+        return None
+    return about_run(config, record.plan if record else {}, folder.name)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The config of a run that was killed before it had a record."""
+    file = folder / "config.yaml"
+    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+
+
+def wandb_id(folder: Path) -> str:
+    """Return the W&B id of a run's folder, the same for all its sessions.
+
+    It is drawn, not made of the run_key: W&B refuses one id in two places at once, and the same run
+    may be trained in two studies or on two machines.
+    """
+    file = folder / ID_FILE
+    if not file.exists():
+        write_text(file, draw_id())
+    return file.read_text(encoding="utf-8")
+
+
+def draw_id() -> str:
+    """Return an id that no other run has."""
+    return uuid.uuid4().hex[:16]
+
+
+def summary_of(record: Record) -> dict[str, Any]:
+    """C, N, D, loss and the rest, for W&B's scatter panels and sweeps."""
+    return known({**record.plan, **asdict(record.results), "status": record.status})
+
+
+def known(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is not None: W&B would plot the others as zero."""
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def to_send(folder: Path, about: About) -> Sent:
+    """Return what the server of this process's environment would have if it had all."""
+    record, rows = read_record(folder), read_rows(folder)
+    return Sent(
+        # Of the environment alone: to ask W&B's client for its default takes longer than to sync.
+        server=os.environ.get("WANDB_BASE_URL", ""),
+        wandb_id=wandb_id(folder),
+        project=about.project,
+        entity=about.entity,
+        last_step=int(rows[-1]["step"]) if rows else -1,
+        summary=about.summary or (summary_of(record) if record else {}),
+    )
+
+
+def write_sent(folder: Path, sent: Sent) -> None:
+    """Remember what W&B has confirmed."""
+    write_text(folder / SENT_FILE, json.dumps(asdict(sent), indent=1) + "\n")
+
+
+def is_sent(folder: Path, sent: Sent) -> bool:
+    """Whether W&B has confirmed just this."""
+    file = folder / SENT_FILE
+    text = json.dumps(asdict(sent), indent=1) + "\n"
+    return file.exists() and file.read_text(encoding="utf-8") == text
