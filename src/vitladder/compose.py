@@ -222,6 +222,9 @@ def _check_plugin_options(overrides: Sequence[str]) -> None:
 
 def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith("raised while composing config:"):
+        keys = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
+        return ": ".join([lines[0].partition(":")[0], *keys, lines[1]])
     if lines and (found := re.fullmatch(r"Could not override '(hydra\..*)'\.", lines[0])):
         return (
             f"no option '{found[1]}' of the launcher and sweeper that are chosen; each has its own "

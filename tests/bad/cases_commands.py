@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bad_runs import (
     SUGGEST,
     Case,
@@ -14,6 +16,13 @@ from bad_runs import (
     three_runs,
 )
 from cases_plugins import ENCODING, TRAIN, plugin
+
+
+def link_to_nowhere() -> None:
+    """What an editor leaves beside a plugin."""
+    folder = Path("plugins/attention")
+    folder.mkdir(parents=True)
+    (folder / "lost.py").symlink_to("nowhere")
 
 
 def swept(name: str, *settings: str, says: tuple[str, ...]) -> Case:
@@ -71,6 +80,13 @@ OPTIONS = [
         nothing,
         ("plugins", "check", "sdpa", "--device", "tpu"),
         ("--device tpu is not here", "give cpu"),
+    ),
+    Case("a broken plugin, listed", plugin("class ("), ("plugins",), ("mine.py, line 1",)),
+    Case(
+        "a link to nowhere for a plugin",
+        link_to_nowhere,
+        ("train", "attention=lost"),
+        ("no attention plugin 'lost'", "(have: flash"),
     ),
     Case("a command of two lines", nothing, ("tr\nain",), ("no command 'tr ain'", "'train'")),
 ]

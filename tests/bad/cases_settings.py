@@ -350,6 +350,11 @@ STUDY_FILES = [
     ),
     of_study("a variable that is not set", "study: ${oc.env:NOPE}\n", ("variable NOPE", "not set")),
     of_study(
+        "a sweeper's option that there is not",
+        "hydra: {sweeper: {parms: {seed: '0,1'}}}\n",
+        ("hydra.sweeper.parms", "Key 'parms' not in"),
+    ),
+    of_study(
         "a launcher to execute",
         "hydra:\n  launcher:\n    _target_: os.system\n  sweeper:\n    params:\n      seed: 0,1\n",
         ("hydra.launcher._target_", "mine.yaml"),
