@@ -143,11 +143,8 @@ def test_config_errors_need_no_torch() -> None:
     assert done.stderr.count("\n") == len(wrong)
 
 
-def test_no_command_fails_in_one_line_that_lists_them(here: Here) -> None:
-    done = here()
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("vitladder: no command; vitladder --help explains them: train, ")
+def test_no_command_names_them_and_fails(here: Here) -> None:
+    assert_one_line(here(), "no command; vitladder --help explains them: train, plan")
 
 
 def test_the_plan_is_a_table_or_one_json_object(here: Here) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anything import any_json, is_one_line, mutated, mutated_bytes
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from laws_study import write_run
 
@@ -107,6 +107,8 @@ def test_what_is_accepted_breaks_neither_a_fit_nor_the_tables_of_the_page(
 
 @given(data=mutated(SOUND))
 @settings(max_examples=12, deadline=None)
+@example(data=SOUND | {"config": SOUND["config"] | {"attention": {"name": "$\\frac$"}}})
+@example(data=SOUND | {"config": SOUND["config"] | {"attention": {"name": "注意" * 40}}})
 def test_what_is_accepted_has_a_page(data: dict[str, Any]) -> None:
     if accepted(json.dumps(data).encode()) is None:
         return

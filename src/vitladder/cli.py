@@ -182,18 +182,24 @@ def _plugins(arguments: Sequence[str]) -> int:
 
         kind = given.kind or command.kind_of(given.name)
         return command.check(given.name, kind=kind, thorough=given.thorough, device=given.device)
+    print("\n".join(line for kind in registry.KINDS for line in _listed(kind)))
+    return 0
+
+
+def _listed(kind: str) -> list[str]:
+    """All plugins of a kind with their options; UserError where one cannot be read."""
+    from vitladder.extend import registry
     from vitladder.extend.conformance.declared import read_exceptions
 
-    for kind in registry.KINDS:
-        print(f"{kind}:")
-        for plugin in registry.discover(kind).values():
-            declared = plugin.declaration()
-            print(f"  {plugin.name:<12} {declared.summary}  [{plugin.origin}]")
-            for name, option in declared.options.items():
-                print(f"    {kind}.{name}={option.default}  ({option.annotation})")
-            for rule, reason in read_exceptions(plugin.file).items():
-                print(f"    known exception to {rule}: {reason}")
-    return 0
+    lines = [f"{kind}:"]
+    for plugin in registry.discover(kind).values():
+        declared = plugin.declaration()
+        lines.append(f"  {plugin.name:<12} {declared.summary}  [{plugin.origin}]")
+        for name, option in declared.options.items():
+            lines.append(f"    {kind}.{name}={option.default}  ({option.annotation})")
+        for rule, reason in read_exceptions(plugin.file).items():
+            lines.append(f"    known exception to {rule}: {reason}")
+    return lines
 
 
 def _data(arguments: Sequence[str]) -> int:

@@ -28,6 +28,7 @@ from vitladder.secrets_kept import check_no_secret
 from vitladder.setting_names import CONFIG_MODULE, check_key, check_names, check_one_study
 from vitladder.study_check import check_study
 from vitladder.study_files import read_study, studies, study_file
+from vitladder.sweep_size import check_sweeps
 from vitladder.validation import validate
 from vitladder.wrong_values import explained, too_large
 
@@ -64,8 +65,10 @@ def compose_jobs(overrides: Sequence[str]) -> list[list[str]]:
     Raises UserError for overrides that Hydra cannot parse or compose.
     """
     swept = [f"{key}={value}" for key, value in _study_sweeps(overrides).items()]
+    parsed = parse([*swept, *overrides])
+    check_sweeps(parsed)
     try:
-        batches = BasicSweeper.split_arguments(parse([*swept, *overrides]), None)
+        batches = BasicSweeper.split_arguments(parsed, None)
     except HydraException as error:
         raise UserError(_one_line(error)) from error
     jobs = [list(job) for batch in batches for job in batch]
@@ -186,6 +189,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 def _parse_one(item: str) -> Override:
     try:
         return _PARSER.parse_override(item)
+    except ValueError as error:
+        raise UserError(f"{shown(item)} is not a setting: its number is too long") from error
     except HydraException as error:
         # What the grammar would have liked instead is of no use to people.
         raise UserError(
@@ -217,13 +222,17 @@ def _check_plugin_options(overrides: Sequence[str]) -> None:
 
 def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith("raised while composing config:"):
+        keys = [line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")]
+        return ": ".join([lines[0].partition(":")[0], *keys, lines[1]])
     if lines and (found := re.fullmatch(r"Could not override '(hydra\..*)'\.", lines[0])):
         return (
             f"no option '{found[1]}' of the launcher and sweeper that are chosen; each has its own "
             f"(hydra/launcher=NAME, hydra/sweeper=NAME)"
         )
-    if len(lines) > 1 and lines[0].startswith("Error merging override"):
-        return f"{lines[0].removeprefix('Error merging override ')}: {lines[1]}"
+    if lines and lines[0].startswith("Error merging override") and error.__cause__ is not None:
+        why = str(error.__cause__).partition("\n")[0]
+        return f"{lines[0].removeprefix('Error merging override ')}: {why}"
     if lines and lines[0].startswith("Ambiguous value for argument"):
         return f"{lines[0].rstrip('.')}: several values are a multirun, which needs -m"
     return lines[0] if lines else type(error).__name__

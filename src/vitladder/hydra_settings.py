@@ -35,6 +35,10 @@ def check_override(override: Override) -> None:
     if override.package is not None or (len(path) < 2 and not chooses):
         raise _refused(written)
     _check(path, written, written)
+    if path[:2] == ["sweeper", "params"]:
+        raise UserError(f"'{written}': what is swept is written as it is: KEY=VALUE,VALUE")
+    if chooses and (override.is_add() or override.is_delete()):
+        raise UserError(f"'{written}': one of a group is always chosen; write {key}=NAME")
     if not chooses:
         return
     have = GlobalHydra.instance().config_loader().get_group_options(key)
@@ -48,7 +52,7 @@ def check_part(settings: Any) -> None:
         raise UserError("'hydra' has a launcher and a sweeper, each with its options below it")
     for path, value in _leaves(settings, ()):
         _check(path, ".".join(("hydra", *path)), str(value))
-        if len(path) < 2 and value is not None:
+        if len(path) < 2 and value not in (None, {}):
             raise _refused(f"hydra.{path[0]}: {value}")
     params = (settings.get("sweeper") or {}).get("params")
     if params is not None and not isinstance(params, dict):
@@ -60,7 +64,7 @@ def check_part(settings: Any) -> None:
 
 def check_choice(group: str, name: str) -> None:
     """Raise UserError for a group of Hydra's that a study cannot choose from."""
-    if group.split("/")[1:2] not in [[part] for part in _OURS]:
+    if group not in [f"hydra/{part}" for part in _OURS]:
         raise _refused(group)
     have = GlobalHydra.instance().config_loader().get_group_options(group)
     if name not in have:

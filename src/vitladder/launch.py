@@ -149,8 +149,8 @@ def _check(runs: Sequence[Planned]) -> None:
 
     for run in runs:
         _check_is_here(run)
-        check_optimizer(run.config)
         cost = plan(run.config, run.data)
+        check_optimizer(run.config)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)
         check_writable(run.place.study_folder, _checkpoint_bytes(run, cost.n_params))
 

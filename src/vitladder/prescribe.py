@@ -85,6 +85,12 @@ def suggest(question: Question, budget: float, target: float | None) -> dict[str
     if not noise > 0:
         raise UserError(f"{question.path}: the law goes exactly through its runs, without noise")
     models = _candidates(question, set(zip(n_params, seen, strict=True)), budget)
+    if not models:
+        low, high = question.split.flops
+        raise UserError(
+            f"--budget {budget:g}: no model trains with so much, other than those that did; the "
+            f"runs took {low:.3g} to {high:.3g} FLOPs each"
+        )
     candidates = [_candidate(question, model) for model in models]
     design = choose(question.split, (n_params, seen), noise, candidates, aim, budget)
     chosen = sorted((models[one] for one in design.chosen), key=lambda model: model.plan.flops)

@@ -96,6 +96,12 @@ RECORDS = [
         ("study/a/record.json is not a record of vitladder", "not UTF-8", MOVE),
     ),
     Case(
+        "half a letter",
+        record_with("command", value="vitladder train \ud83d"),
+        REPORT,
+        ("study/a/record.json is not a record of vitladder", "text that is not Unicode", MOVE),
+    ),
+    Case(
         "a folder in the place of a record",
         all_of(three_runs, RECORD.unlink, RECORD.mkdir),
         FIT,

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import forked
 import pytest
-from bad_runs import Case
+from bad_runs import Case, nothing
+from cases_commands import COMMANDS
 from cases_plugins import PLUGINS
-from cases_settings import SETTINGS
+from cases_settings import SETTINGS, study
 
 SECRET = "4f9d" * 10
 
@@ -26,13 +27,15 @@ def assert_refused(case: Case, **environment: str) -> str:
     assert done.stdout == ""
     assert done.stderr.startswith("vitladder: ")
     assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.endswith("\n")
+    assert "Traceback" not in done.stderr
     for words in case.says:
         assert words in done.stderr
     assert files_here() == before
     return done.stderr
 
 
-@pytest.mark.parametrize("case", [*SETTINGS, *PLUGINS], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*SETTINGS, *PLUGINS, *COMMANDS], ids=lambda case: case.name)
 def test_bad_settings_are_one_line_that_says_what_where_and_what_would_be_right(case: Case) -> None:
     assert_refused(case)
 
@@ -47,13 +50,28 @@ def test_bad_settings_are_one_line_that_says_what_where_and_what_would_be_right(
         (f"logger.project={SECRET}",),
         (f"study=a-{SECRET}-b",),
         ("-m", "seed=0,1", f"hydra.launcher.name={SECRET}"),
+        ("-m", "seed=0,1", "hydra.launcher.name=${oc.env:NAME}"),
     ],
     ids=lambda settings: settings[-1].replace(SECRET, "SECRET"),
 )
 def test_a_key_in_a_setting_is_refused_and_not_shown(name: str, settings: tuple[str, ...]) -> None:
     words = tuple(word.replace("NAME", name) for word in settings)
-    case = Case("a key", lambda: None, ("train", *words), (name, "leave it in the environment"))
+    case = Case("a key", nothing, ("train", *words), (name, "leave it in the environment"))
     assert SECRET not in assert_refused(case, **{name: SECRET})
+
+
+@pytest.mark.parametrize("command", [("report",), ("data",), ("fit", "--column"), ("sync",)])
+def test_a_key_in_any_command_is_refused_and_not_shown(command: tuple[str, ...]) -> None:
+    case = Case("a key", nothing, (*command, SECRET), ("the command", "HF_TOKEN"))
+    assert SECRET not in assert_refused(case, HF_TOKEN=SECRET)
+
+
+@pytest.mark.parametrize("value", [SECRET, "${oc.env:HF_TOKEN}"], ids=["pasted", "referred to"])
+@pytest.mark.parametrize("key", ["study", "logger: {project", "hydra: {launcher: {name"])
+def test_a_key_in_a_studys_file_is_refused_and_not_shown(key: str, value: str) -> None:
+    write = study(f"{key}: '{value}'{'}' * key.count('{')}\n")
+    case = Case("a key", write, ("train", "-m", "+sweep=mine"), ("mine.yaml", "HF_TOKEN"))
+    assert SECRET not in assert_refused(case, HF_TOKEN=SECRET)
 
 
 @pytest.mark.slow
@@ -71,12 +89,13 @@ def test_keys_of_the_environment_are_in_nothing_that_is_written() -> None:
         assert SECRET.encode() not in file.read_bytes(), file
 
 
-def test_debug_shows_where_an_error_was_raised_and_nothing_else_does() -> None:
+def test_debug_shows_where_an_error_was_raised_and_then_the_line() -> None:
     plain, debug = forked.run("fit", "nothing"), forked.run("--debug", "fit", "nothing")
     assert (plain.returncode, debug.returncode) == (2, 2)
-    assert "Traceback" not in plain.stderr
+    assert plain.stderr.count("\n") == 1
     assert debug.stderr.startswith("Traceback")
-    assert plain.stderr.strip().removeprefix("vitladder: ") in debug.stderr
+    assert debug.stderr.endswith(f"\n{plain.stderr}")
+    assert forked.run("--debug", "--version").stdout.startswith("vitladder ")
 
 
 def break_the_program() -> None:
@@ -86,10 +105,13 @@ def break_the_program() -> None:
     del vitladder.laws.command.run
 
 
-def test_a_fault_of_the_program_is_one_line_too_and_debug_shows_it() -> None:
-    for words, says in (([], "vitladder: unexpected AttributeError: "), (["--debug"], "Traceback")):
-        said = Path("said").absolute()
-        process = forked.start([*words, "fit", "nothing"], said, before=break_the_program)
-        process.join(60)
-        assert process.exitcode == 1
-        assert said.with_suffix(".err").read_text().startswith(says)
+@pytest.mark.parametrize("flags", [[], ["--debug"]])
+def test_a_fault_of_the_program_is_one_line_too_and_debug_shows_it(flags: list[str]) -> None:
+    said = Path("said").absolute()
+    process = forked.start([*flags, "fit", "nothing"], said, before=break_the_program)
+    process.join(60)
+    assert process.exitcode == 1
+    *shown, line = said.with_suffix(".err").read_text().splitlines()
+    assert line.startswith("vitladder: unexpected AttributeError: ")
+    assert line.endswith(" (a fault of vitladder; `vitladder --debug ...` shows where)")
+    assert shown[:1] == (["Traceback (most recent call last):"] if flags else [])

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from laws_study import write_run, write_study
+from matplotlib.figure import Figure
 
 from vitladder.laws.fit import fit_or_reasons
 from vitladder.report.page import write_page
+from vitladder.report.svg import to_svg
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
@@ -69,6 +71,15 @@ def evil_study(folder: Path, evil: str, *, plugins: bool) -> Path:
             "step,images,flops,train_loss,val_loss\n1,64,1e9,2.5,2.4\n2,128,2e9,2.2,2.1\n"
         )
     return folder
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_the_description_of_a_figure_is_never_a_tag(evil: str) -> None:
+    drawn = Figure()
+    drawn.text(0.5, 0.5, evil)
+    text = to_svg(drawn, "figure", evil)
+    assert Loaded(text).found == []
+    assert f'aria-label="{escape(evil)}"' in text
 
 
 @pytest.mark.parametrize("plugins", [False, True], ids=["of laws", "of plugins"])

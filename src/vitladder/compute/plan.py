@@ -127,11 +127,14 @@ def _tables(encoding: PositionEncoding, shape: Shape) -> dict[str, tuple[int, ..
     with torch.device("meta"):
         tables = encoding.parameters(shape.tokens)
         if not isinstance(tables, dict) or not all(
-            isinstance(table, torch.Tensor) for table in tables.values()
+            isinstance(table, torch.Tensor)
+            and table.is_floating_point()
+            and str(name).isidentifier()
+            for name, table in tables.items()
         ):
             raise UserError(
                 f"parameters of the encoding {type(encoding).__name__} gives {shown(tables)}; it "
-                f"must give a dict of tensors by name"
+                f"must give a dict of tensors of floats, each by a name of letters"
             )
         return {name: tuple(table.shape) for name, table in tables.items()}
 

@@ -166,8 +166,9 @@ def fit_law(problem: Problem, near: Optimum | None = None) -> Optimum:
 
 def exact_totals(problem: Problem, rows: Rows, theta: Matrix) -> Vector:
     """The objective at each theta [fits], not smoothed."""
-    residuals = problem.criterion.residuals(problem.target, rows.model.log_prediction(theta))
-    totals = problem.criterion.total(residuals, rows.weights)
+    with np.errstate(all="ignore"):  # a law that ran away is of no finite objective
+        residuals = problem.criterion.residuals(problem.target, rows.model.log_prediction(theta))
+        totals = problem.criterion.total(residuals, rows.weights)
     return np.asarray(np.where(np.isfinite(totals), totals, np.inf))
 
 

@@ -16,6 +16,7 @@ from vitladder.laws.steps import budget_of
 from vitladder.laws.table import Table, number, refuse_same_rows, refuse_same_runs, rename
 
 BOOTSTRAP = 4000
+MOST_DRAWS = 1_000_000
 IDENTITY = ("run", "seed", "n_params", "images", "tokens", "flops", "width", "depth")  # of a run
 
 
@@ -50,6 +51,8 @@ class Request:
         for name, value in whole:
             if value < 0:
                 raise UserError(f"--{name} is {value}: give a whole number, 0 or more")
+        if self.bootstrap > MOST_DRAWS:
+            raise UserError(f"--bootstrap is {self.bootstrap}: give at most {MOST_DRAWS}")
         if not 0 < self.criterion.delta < np.inf:
             raise UserError(f"--delta is {self.criterion.delta:g}: give a number above 0")
         for name, scale in self.scales.items():

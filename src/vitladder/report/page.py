@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from vitladder.errors import UserError
 from vitladder.laws.forms import FORM
 from vitladder.laws.study import RunPoint, points, read_records, study_name
 from vitladder.report import markup, provenance, tables
@@ -34,16 +35,23 @@ def write_page(folder: Path, fit: Fit, *, command: str) -> Path:
     """Write `<folder>/report.html` and `<folder>/figures/*.svg`; returns the page's path.
 
     `fit` is what `fit_study` (or `unfitted_study`) returned for the folder, `command` what was
-    typed to make the page. Raises UserError where the folder holds no study.
+    typed to make the page. Raises UserError where the folder holds no study or cannot be written.
     """
     records = read_records(folder)
     runs = points(records)
     name = study_name(records, folder)
     figures = page_figures(folder, records, runs, fit)
-    for drawn in figures:
-        _keep_figure(folder / "figures", drawn)
     page = folder / "report.html"
-    write_text(page, render(name, records, runs, fit, figures, command))
+    text = render(name, records, runs, fit, figures, command)
+    try:
+        for drawn in figures:
+            _keep_figure(folder / "figures", drawn)
+        write_text(page, text)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the page cannot be written there: {error.strerror} "
+            f"({error.filename2 or error.filename})"
+        ) from error
     return page
 
 

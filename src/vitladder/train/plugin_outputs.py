@@ -49,9 +49,10 @@ def _check_encoding(config: Config, shape: Shape, device: torch.device) -> Tenso
     added = _called(name, "embed", lambda: encoding.embed(embedded, tokens.grid, **learned))
     _check(f"{name}: embed", added, embedded)
     q, k = torch.zeros(2, 1, shape.heads, tokens.seq, shape.head_dim, device=device)
-    turned = _called(name, "rotate", lambda: encoding.rotate(q, k, tokens.grid, 0, **learned))
-    for one in _pair(f"{name}: rotate", turned, "q and k"):
-        _check(f"{name}: rotate", one, q)
+    for layer in (0, shape.depth - 1):
+        rotate = partial(encoding.rotate, q, k, tokens.grid, layer, **learned)
+        for one in _pair(f"{name}: rotate", _called(name, "rotate", rotate), "q and k"):
+            _check(f"{name}: rotate", one, q)
     kept = _called(name, "saved_bytes", lambda: encoding.saved_bytes(tokens, 1, 4))
     _check_count(f"{name}: saved_bytes", kept)
     bias = _called(name, "bias", lambda: encoding.bias(tokens.grid, shape.heads, device, **learned))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
+from vitladder.errors import UserError, shown
 from vitladder.extend import registry
 from vitladder.extend.conformance import examine_attention, examine_position
 from vitladder.extend.conformance.finding import Finding, Report
@@ -15,8 +18,10 @@ _SHOWN = 20
 def check(name: str, *, kind: str, thorough: bool, device: str, **options: Any) -> int:
     """Print what is found about a plugin; return 1 if a rule is broken that it does not name.
 
-    3 means that nothing was checked: the plugin does not serve here.
+    3 means that nothing was checked: the plugin does not serve here. Raises UserError for a device
+    that is not here.
     """
+    _check_device(device)
     if kind == "position":
         report = examine_position(registry.load("position", name, **options), device=device)
     else:
@@ -31,6 +36,16 @@ def check(name: str, *, kind: str, thorough: bool, device: str, **options: Any) 
         print(f"nothing was checked: {reasons[0]}")
         return 3
     return 0
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).tolist()
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).partition(". ")[0].partition("\n")[0]
+        raise UserError(
+            f"--device {device} is not here ({shown(why)}); give cpu, or a device that torch sees"
+        ) from error
 
 
 def kind_of(name: str) -> str:
