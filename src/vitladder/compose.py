@@ -98,8 +98,17 @@ def lists_its_runs(overrides: Sequence[str]) -> bool:
 
 def trains_elsewhere(overrides: Sequence[str]) -> bool:
     """Whether the chosen launcher takes the runs of a multirun to other machines."""
+    return not _launcher(overrides).endswith(_HERE)
+
+
+def trains_side_by_side(overrides: Sequence[str]) -> bool:
+    """Whether the chosen launcher trains the runs of a multirun in workers of this command."""
+    return _launcher(overrides).endswith("JoblibLauncher")
+
+
+def _launcher(overrides: Sequence[str]) -> str:
     composed = _compose(fixed_overrides(overrides), with_hydra=True)
-    return not str(composed.hydra.launcher._target_).endswith(_HERE)
+    return str(composed.hydra.launcher._target_)
 
 
 def fixed_overrides(overrides: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vitladder.compose import (
     fixed_overrides,
     lists_its_runs,
     trains_elsewhere,
+    trains_side_by_side,
 )
 from vitladder.compose_study import compose_study
 from vitladder.compute.forecast import forecast
@@ -34,6 +36,7 @@ from vitladder.runs.claim import is_busy, left_over, wait_for_one
 from vitladder.runs.invocation import Invocation, clear_stop, invoked, stop_requested
 from vitladder.runs.storage import check_writable
 from vitladder.runs.sweep import Place, invoked_places, print_summary
+from vitladder.side_by_side import workers_save_first
 from vitladder.together import check_together, rank_together
 from vitladder.train.task import place_of, resolved
 
@@ -43,6 +46,11 @@ def launch(arguments: Sequence[str]) -> int:
 
     Raises UserError before any of them starts where the config, a plugin or the data is wrong.
     """
+    with requeued():
+        return _launch(arguments)
+
+
+def _launch(arguments: Sequence[str]) -> int:
     multirun, overrides = _split(arguments, "train")
     if multirun:
         check_together(compose_config(fixed_overrides(overrides)).parallel, multirun=True)
@@ -57,21 +65,32 @@ def launch(arguments: Sequence[str]) -> int:
             _check_here(waiting)
         _prepare(waiting)
         command = shlex.join(["vitladder", "train", *arguments])
-        # Hydra reads settings on one side of its flag alone.
-        ordered = [*(["-m"] if multirun else []), *overrides]
-        comes_back = multirun and listed
-        told = invoked(command, multirun=multirun, comes_back=comes_back)
-        with requeued(), told as invocation:
-            try:
-                each_had_its_turn = _hand_over_all(ordered, waiting if listed else [], invocation)
-            finally:
-                for folder in {place.study_folder for place in places}:
-                    clear_stop(folder, invocation)
+        with invoked(command, multirun=multirun, comes_back=multirun and listed) as invocation:
+            each_had_its_turn = _train(overrides, runs, waiting if listed else [], invocation)
         if not listed:
             places = invoked_places(places[0].outputs, places[0].study, invocation)
     if rank_together():
         return int(not each_had_its_turn)
     return print_summary(places) or int(not each_had_its_turn)
+
+
+def _train(
+    overrides: Sequence[str],
+    runs: Sequence[Planned],
+    waiting: Sequence[Planned],
+    invocation: Invocation,
+) -> bool:
+    """Train those that wait, and return whether each had its turn."""
+    # Hydra reads settings on one side of its flag alone.
+    ordered = [*(["-m"] if invocation.multirun else []), *overrides]
+    studies = sorted({run.place.study_folder for run in runs})
+    workers = invocation.comes_back and trains_side_by_side(overrides)
+    try:
+        with workers_save_first(studies) if workers else nullcontext():
+            return _hand_over_all(ordered, waiting, invocation)
+    finally:
+        for study in studies:
+            clear_stop(study, invocation)
 
 
 def _hand_over_all(ordered: Sequence[str], runs: Sequence[Planned], invocation: Invocation) -> bool:

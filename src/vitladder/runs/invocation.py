@@ -67,14 +67,30 @@ def request_stop(study: Path) -> None:
 
 
 def stop_requested(study: Path) -> bool:
-    """Whether a run of this command has failed and asked the others not to start."""
-    return _stop_file(study, current()).exists()
+    """Whether no further run of this command shall start: one has failed, or a signal came."""
+    return _stop_file(study, current()).exists() or interruption_requested(study, current())
+
+
+def request_interruption(study: Path) -> None:
+    """Let the runs of this command that are being trained save and end, and no other start."""
+    study.mkdir(parents=True, exist_ok=True)
+    _interruption_file(study, current()).touch()
+
+
+def interruption_requested(study: Path, invocation: Invocation) -> bool:
+    """Whether a signal came to the command or to one of its workers."""
+    return _interruption_file(study, invocation).exists()
 
 
 def clear_stop(study: Path, invocation: Invocation) -> None:
-    """Forget the request at the end of the command."""
+    """Forget the requests at the end of the command."""
     _stop_file(study, invocation).unlink(missing_ok=True)
+    _interruption_file(study, invocation).unlink(missing_ok=True)
 
 
 def _stop_file(study: Path, invocation: Invocation) -> Path:
     return study / f".stop-{invocation.name}"
+
+
+def _interruption_file(study: Path, invocation: Invocation) -> Path:
+    return study / f".interrupt-{invocation.name}"

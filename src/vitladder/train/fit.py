@@ -102,7 +102,7 @@ def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) ->
     with _rows(around, whole_rows) as rows:
         outlets = Outlets(rows, around.tracker, progress)
         watch = _watch(config, plan, outlets, around)
-        signals = Signals(around.invocation)
+        signals = Signals(around.invocation, around.folder.parent)
         saver = Checkpoints(
             around.folder,
             rows,

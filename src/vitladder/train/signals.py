@@ -6,10 +6,13 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
-from vitladder.runs.invocation import Invocation, abandoned
+from vitladder.runs.invocation import Invocation, abandoned, interruption_requested
 
+# How often to look for what others ask: a step may take a millisecond, and a file server ten.
+_LOOK_SECONDS = 0.25
 _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -20,8 +23,10 @@ class Signals:
     job's time is over, to each process of a run and to those that pass it on.
     """
 
-    def __init__(self, invocation: Invocation) -> None:
-        """Nothing has come yet."""
+    def __init__(self, invocation: Invocation, study: Path) -> None:
+        """Nothing has come yet; a command whose runs train side by side asks in their study."""
+        self._study = study
+        self._looked = 0.0
         self._received: signal.Signals | None = None
         self._asked: float | None = None
         self._invocation = invocation
@@ -33,7 +38,13 @@ class Signals:
 
     def received(self) -> signal.Signals | None:
         """Return the signal that asks this run to end, or None; SIGHUP if its command is dead."""
-        return signal.SIGHUP if abandoned(self._invocation) else self._received
+        if abandoned(self._invocation):
+            return signal.SIGHUP
+        if self._received is None and time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            if interruption_requested(self._study, self._invocation):
+                self._received = signal.SIGINT
+        return self._received
 
     @property
     def waits(self) -> float:

@@ -16,9 +16,16 @@ from vitladder.errors import RunFailed, UserError
 from vitladder.layout import layout_of
 from vitladder.run_key import run_key
 from vitladder.runs.claim import claimed, left_over, wait_for_one
-from vitladder.runs.invocation import abandoned, current, request_stop, stop_requested
+from vitladder.runs.invocation import (
+    abandoned,
+    current,
+    request_interruption,
+    request_stop,
+    stop_requested,
+)
 from vitladder.runs.record import Record
 from vitladder.runs.sweep import Place
+from vitladder.side_by_side import is_worker, leave_signals_to_the_command
 from vitladder.together import check_together, processes_together
 from vitladder.train.job import Job
 
@@ -50,16 +57,35 @@ def task(composed: DictConfig) -> float | None:
     place = place_of(config)
     if processes_together() > 1:
         return _together(config, shape, place)
+    if is_worker():
+        return _in_worker(config, shape, place)
+    return _loss(_one_process(config, shape, place))
+
+
+def _in_worker(config: Config, shape: DataShape, place: Place) -> float | None:
+    """Train in a process beside others; an interruption ends the study, but not this process."""
+    leave_signals_to_the_command(place.study_folder)
     try:
-        record = _one_process(config, shape, place)
-    except RunFailed as failure:
-        # Not even its lock can be written: no record will say it.
-        print(f"{place.run_key} failed: {failure}", flush=True)
+        return _loss(_one_process(config, shape, place))
+    except KeyboardInterrupt:
+        request_interruption(place.study_folder)
         return None
+
+
+def _loss(record: Record | None) -> float | None:
     return record.results.val_loss if record is not None else None
 
 
 def _one_process(config: Config, shape: DataShape, place: Place) -> Record | None:
+    try:
+        return _trained_once(config, shape, place)
+    except RunFailed as failure:
+        # Not even its lock can be written: no record will say it.
+        print(f"{place.run_key} failed: {failure}", flush=True)
+        return None
+
+
+def _trained_once(config: Config, shape: DataShape, place: Place) -> Record | None:
     while True:
         with claimed(place, current().name) as mine:
             record = place.finished()
@@ -104,7 +130,7 @@ def _lead(job: Job, world: World) -> float | None:
                     record = _train(job.config, job.data, place)
                     if record is None:
                         raise SystemExit(1)
-                return record.results.val_loss if record is not None else None
+                return _loss(record)
         wait_for_one([place])
 
 
