@@ -13,6 +13,7 @@ from vitladder.errors import UserError
 from vitladder.runs.claim import died
 from vitladder.runs.invocation import Invocation, stop_requested
 from vitladder.runs.record import write_record
+from vitladder.runs.storage import writing_in
 from vitladder.runs.sweep import Place
 from vitladder.setting_names import CONFIG_MODULE
 from vitladder.train.job import Job, new_record
@@ -92,5 +93,6 @@ def _what_happened(fault: Exception, dead: Sequence[Planned]) -> str:
 
 def _record_killed(run: Planned, invocation: Invocation) -> None:
     begun = new_record(Job(run.config, run.data, run.place, invocation))
-    write_record(run.place.folder, replace(begun, status="failed", error=KILLED))
+    with writing_in(run.place.folder):
+        write_record(run.place.folder, replace(begun, status="failed", error=KILLED))
     print(f"{run.place.run_key} failed: {KILLED}", flush=True)

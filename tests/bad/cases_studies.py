@@ -368,7 +368,7 @@ OTHERS = [
         "uploading no study",
         nothing,
         ("sync", "study"),
-        ("study has no", "train with logger=wandb first"),
+        ("no folder study", "such as outputs/demo"),
     ),
     Case(
         "uploading a study that was not logged",

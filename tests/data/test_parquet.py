@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sample_data import damage_column, damaged_parquet, data_config, sample_images
 from sample_data import write_parquet as write
 
@@ -36,6 +38,17 @@ def test_row_groups_without_wanted_rows_are_not_read(tmp_path: Path) -> None:
     damage_column(file, group=0, column=0)
     rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
     assert list(rows.scan(np.array([7, 19]))) == [sample_images(20)[i] for i in (7, 19)]
+
+
+def test_a_path_that_is_no_text_keeps_no_image_from_being_read(tmp_path: Path) -> None:
+    raws = sample_images(3)
+    paths = pa.Array.from_buffers(
+        pa.string(), 3, pa.array([b"a", b"\xff\xfe", b"c"], pa.binary()).buffers()
+    )
+    images = pa.StructArray.from_arrays([pa.array(raws, pa.binary()), paths], ["bytes", "path"])
+    pq.write_table(pa.table({"image": images, "label": [0, 1, 0]}), tmp_path / "x.parquet")
+    rows = read_catalog(data_config("parquet", tmp_path)).rows["train"]
+    assert list(rows.scan(np.arange(3))) == raws
 
 
 def test_a_row_without_an_image_is_named(tmp_path: Path) -> None:

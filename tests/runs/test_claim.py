@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import socket
 import subprocess
 import sys
@@ -10,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from vitladder.errors import UserError
 from vitladder.runs.claim import claimed, died, left_over, wait_for_one
 from vitladder.runs.record import Record, Results, write_record
+from vitladder.runs.storage import check_writable
 from vitladder.runs.sweep import Place
 
 PLACE = Place(Path("outputs"), "study", "key")
@@ -140,3 +145,59 @@ def test_what_a_killed_process_left_half_written_goes_with_the_next_claim() -> N
         file.touch()
     with claimed(PLACE, "mine"):
         assert not any(file.exists() for file in left)
+
+
+HELD = (
+    "import fcntl, sys\n"
+    "with open(sys.argv[1], 'w') as file:\n"
+    "    fcntl.flock(file, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()\n"
+)
+
+
+def test_a_run_is_not_claimed_before_what_a_killed_command_left_behind_has_saved() -> None:
+    PLACE.folder.mkdir(parents=True)
+    unfinished = PLACE.folder / ".checkpoint.unfinished"
+    unfinished.touch()
+    words = [sys.executable, "-c", HELD, str(PLACE.folder / ".rank1")]
+    orphan = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert orphan.stdout is not None
+    assert orphan.stdout.readline() == "held\n"
+    there: list[bool] = []
+
+    def end() -> None:
+        there.append(unfinished.exists())
+        orphan.kill()
+
+    threading.Timer(0.2, end).start()
+    with claimed(PLACE, "mine") as mine:
+        assert mine
+        assert there == [True]
+        assert not unfinished.exists()
+    orphan.communicate(timeout=30)
+
+
+def test_a_claim_that_cannot_be_written_is_a_failure_of_the_run_in_one_line() -> None:
+    code = (
+        "import resource, signal; from pathlib import Path\n"
+        "from vitladder.errors import RunFailed\n"
+        "from vitladder.runs.claim import claimed; from vitladder.runs.sweep import Place\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))\n"
+        "try:\n"
+        "    with claimed(Place(Path('outputs'), 'study', 'key'), 'mine'): print('claimed')\n"
+        "except RunFailed as failure: print(failure)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("cannot write in outputs/study/key: a file there may not become ")
+    assert done.stderr == ""
+
+
+def test_a_file_system_without_locks_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=r"has no locks \(No locks available\), so that two comma"):
+        check_writable(Path("outputs"), 0)

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import resource
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from vitladder.compose import compose_config
 from vitladder.compute.plan import resolve
 from vitladder.data.describe import describe
+from vitladder.errors import UserError
 from vitladder.train.out_of_memory import settled
 
 SETTINGS = ["model=micro-8", "compute.steps=12", "log_every=1", "evaluations=2", "logger=csv"]
@@ -90,6 +92,8 @@ def test_a_run_goes_on_from_its_last_checkpoint_and_later_sessions_know() -> Non
     assert first.returncode == 0, first.stderr
     record, rows = only_run("default")
     assert halvings(record) == [(5, 32)]
+    begin, end = (datetime.fromisoformat(record["times"][name]) for name in ("start", "end"))
+    assert record["times"]["seconds"] <= (end - begin).total_seconds() + 1
     assert [row["step"] for row in rows] == [str(step + 1) for step in range(12)]
 
     config = resolve(compose_config(SETTINGS), describe(compose_config([]).data))
@@ -97,6 +101,10 @@ def test_a_run_goes_on_from_its_last_checkpoint_and_later_sessions_know() -> Non
     later = settled(config, folder)
     assert (later.parallel.micro_batch, later.data.val_batch_size) == (32, 256)
     assert settled(later, folder) == later
+
+    (folder / "halvings.json").write_text("[{")
+    with pytest.raises(UserError, match=r"halvings.json is damaged .* remove it, and the run goes"):
+        settled(config, folder)
 
 
 @pytest.mark.slow

@@ -134,6 +134,14 @@ def _scan_file(file: Path, name: str, column: str, wanted: IntArray) -> Iterator
             start = end
 
 
+def _plain(value: Any) -> Any:
+    """Return what Arrow stores; of a path that is no text, which nobody needs, nothing."""
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        return {"bytes": value["bytes"].as_py()}
+
+
 def _scan_group(
     table: pq.ParquetFile, group: int, column: str, start: int, wanted: IntArray, name: str
 ) -> Iterator[Stored]:
@@ -142,9 +150,9 @@ def _scan_group(
     try:
         for batch in table.iter_batches(_CHUNK, row_groups=[group], columns=[column]):
             low, high = np.searchsorted(wanted, (start, start + batch.num_rows))
-            values = batch.column(0).take(pa.array(wanted[low:high] - start)).to_pylist()
+            values = batch.column(0).take(pa.array(wanted[low:high] - start))
             for row, value in zip(wanted[low:high], values, strict=True):
-                yield encoded(value, f"{name} row {row}")
+                yield encoded(_plain(value), f"{name} row {row}")
             start += batch.num_rows
             done = int(high)
             if done == wanted.size:

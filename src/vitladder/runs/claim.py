@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -14,15 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
-from vitladder.errors import UserError
 from vitladder.runs.atomic import remove_unfinished
 from vitladder.runs.record import FINISHED, Record, read_record
-from vitladder.runs.storage import writing_in
+from vitladder.runs.storage import WITHOUT_LOCKS, no_locks, writing_in
 from vitladder.runs.sweep import Place
 
 _LOCK = ".lock"
 _LOOK_SECONDS = 0.5
-_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,8 @@ def claimed(place: Place, name: str) -> Iterator[bool]:
         with writing_in(place.folder):
             place.folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context((place.folder / _LOCK).open("a+", encoding="utf-8"))
-            mine = _locked(file, fcntl.LOCK_EX)
+            # Who only looks whether a run is busy holds its lock for a moment.
+            mine = any(_locked(file, fcntl.LOCK_EX, after=wait) for wait in (0, 0.01, 0.03))
             if mine:
                 _take_over(place, file, name)
         record = read_record(place.folder)
@@ -63,9 +61,19 @@ def _take_over(place: Place, file: TextIO, name: str) -> None:
     owner = json.dumps(asdict(Owner(name, os.getpid(), socket.gethostname())))
     # Not through the file's buffer: what a full disk refuses would be tried again as it is closed.
     os.ftruncate(file.fileno(), 0)
-    os.write(file.fileno(), owner.encode())
+    left = owner.encode()
+    while left:
+        left = left[os.write(file.fileno(), left) :]
+    _wait_for_orphans(place)
     for folder in (place.folder, place.folder / "checkpoints"):
         remove_unfinished(folder)
+
+
+def _wait_for_orphans(place: Place) -> None:
+    """Wait for processes of a killed command that still save what they share of this run."""
+    for file in place.folder.glob(".rank*"):
+        with file.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
 
 
 def died(place: Place, name: str) -> bool:
@@ -123,18 +131,15 @@ def _last_owner(place: Place) -> Owner | None:
         return Owner()
 
 
-def _locked(file: TextIO, how: int) -> bool:
+def _locked(file: TextIO, how: int, after: float = 0.0) -> bool:
     """Take a lock that is held until the file is closed; return whether nobody else has it."""
+    time.sleep(after)
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in _WITHOUT_LOCKS:
+        if error.errno not in WITHOUT_LOCKS:
             raise
-        folder = Path(file.name).parent
-        raise UserError(
-            f"the file system of {folder} has no locks ({os.strerror(error.errno)}), so that two "
-            f"commands could train one run; put `outputs` on another, or mount it with flock"
-        ) from error
+        raise no_locks(Path(file.name).parent, error) from error
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ _WORDS = {
     errno.EEXIST: "a part of its path is a file",
 }
 # A write that fails for these reasons does not say to which file.
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _NAMELESS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE)
 
 
@@ -46,13 +48,17 @@ def writing_in(folder: Path) -> Iterator[None]:
 def check_writable(folder: Path, needed: int) -> None:
     """Make sure that runs can be written in a folder, which may not be there yet.
 
-    Raises UserError where they cannot be, and where there is no room for so many bytes.
+    Raises UserError where they cannot be, where nothing can be locked, and where there is no room
+    for so many bytes.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=there) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             free = shutil.disk_usage(there).free
     except OSError as error:
+        if error.errno in WITHOUT_LOCKS:
+            raise no_locks(there, error) from error
         raise UserError(
             f"cannot write in {folder}: {_in_words(error)}; give another folder with outputs=..."
         ) from error
@@ -61,6 +67,14 @@ def check_writable(folder: Path, needed: int) -> None:
             f"{folder} has {free / 2**20:,.0f} MiB free, and the checkpoints of the largest run "
             f"need {needed / 2**20:,.0f} MiB; make room, or give another folder with outputs=..."
         )
+
+
+def no_locks(folder: Path, error: OSError) -> UserError:
+    """Return the error for a file system on which two commands could train one run."""
+    return UserError(
+        f"the file system of {folder} has no locks ({error.strerror}), so that two commands could "
+        f"train one run; put `outputs` on another, or mount it with flock"
+    )
 
 
 def _in_words(error: OSError) -> str:

@@ -12,8 +12,10 @@ from typing import Any
 
 import yaml
 
+from vitladder.errors import UserError
 from vitladder.runs.atomic import write_text
 from vitladder.runs.metrics import read_rows
+from vitladder.runs.reading import Unreadable, json_of, text_of
 from vitladder.runs.record import Record, read_record
 
 ID_FILE = ".wandb-id"
@@ -80,7 +82,7 @@ def read_about(folder: Path) -> About | None:
     """Return what W&B is told of a folder's run, or None where nobody asked for W&B."""
     file = folder / ABOUT_FILE
     if file.exists():
-        return About(**json.loads(file.read_text(encoding="utf-8")))
+        return _about(file)
     record = read_record(folder)
     config = record.config if record else _config(folder)
     if config.get("logger", {}).get("name") not in _OURS:
@@ -88,10 +90,27 @@ def read_about(folder: Path) -> About | None:
     return about_run(config, record.plan if record else {}, folder.name)
 
 
+def _about(file: Path) -> About:
+    """What a file says. Raises UserError where it is damaged, or of another version."""
+    try:
+        return About(**json_of(file))
+    except (Unreadable, TypeError) as why:
+        raise UserError(f"{file} is damaged ({why}); remove it, and sync again") from why
+
+
 def _config(folder: Path) -> dict[str, Any]:
     """The config of a run that was killed before it had a record."""
     file = folder / "config.yaml"
-    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+    if not file.exists():
+        return {}
+    try:
+        config = yaml.safe_load(text_of(file)) or {}
+    except (Unreadable, yaml.YAMLError) as why:
+        said = " ".join(str(why).split())
+        raise UserError(f"{file} is damaged ({said}); move its folder away") from why
+    if not isinstance(config, dict):
+        raise UserError(f"{file} is damaged (it is no mapping); move its folder away")
+    return config
 
 
 def wandb_id(folder: Path) -> str:
@@ -144,4 +163,5 @@ def is_sent(folder: Path, sent: Sent) -> bool:
     """Whether W&B has confirmed just this."""
     file = folder / SENT_FILE
     text = json.dumps(asdict(sent), indent=1) + "\n"
-    return file.exists() and file.read_text(encoding="utf-8") == text
+    # As bytes: a damaged file is only another text, and the run is sent again.
+    return file.exists() and file.read_bytes() == text.encode()

@@ -29,6 +29,8 @@ def sync(study: Path, *, timeout: float = 300.0) -> Synced:
     UserError where the folder has no run for W&B, where W&B refuses, and where one run takes longer
     than `timeout` seconds.
     """
+    if not study.is_dir():
+        raise UserError(f"there is no folder {study}; STUDY is a study's, such as outputs/demo")
     ours = [
         (folder, to_send(folder, about))
         for folder in sorted(path for path in study.glob("*") if path.is_dir())

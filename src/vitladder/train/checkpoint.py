@@ -124,14 +124,18 @@ class Checkpoints(Callback):
         if self.world.leads:
             # A run that goes on from here has the rows up to here, even after a power failure.
             to_disk(self.rows)
-        for others in self.world.gathered(self.batches.skipped.state_dict()):
-            self.batches.skipped.load_state_dict(others)
+        self.gather_skipped()
         trainer.save_checkpoint(new_file(self.folder))
         self.speed.go_on()
         self._saved = time.monotonic()
         if received is not None and received != _TIME:
             name, step = signal.Signals(received).name, trainer.global_step
             raise Interrupted(f"{name} at step {step}; a checkpoint is saved")
+
+    def gather_skipped(self) -> None:
+        """Let every process know which images any of them could not read."""
+        for others in self.world.gathered(self.batches.skipped.state_dict()):
+            self.batches.skipped.load_state_dict(others)
 
     def _agreed(self, step: int) -> int | None:
         """Return why all processes save now: the number of a signal, _TIME, or None for not now."""

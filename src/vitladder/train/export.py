@@ -75,7 +75,10 @@ def _checkpoint(run: Path) -> dict[str, Any]:
     found = saved_checkpoints(run)
     if not found:
         raise UserError(f"{run} holds no checkpoint: the run has not saved a checkpoint yet")
-    fault = fault_of(found[0])
+    try:
+        fault = fault_of(found[0])
+    except FileNotFoundError as error:
+        raise UserError(f"{run} is being trained: a newer checkpoint came; try again") from error
     if fault is not None:
         older = f"; without it, that of step {found[1].step} is exported" if found[1:] else ""
         raise UserError(f"{found[0].file} is damaged: {fault}{older}")
@@ -89,6 +92,8 @@ def _averages(saved: dict[str, Any], config: Config) -> Weights:
     """Return the average of the weights over the steps, by the names of the weights."""
     state = saved["optimizer_states"][0]["state"]
     names = [name for group in names_by_group(config) for name in group]
+    if not all(KEY in values for values in state.values()):
+        raise UserError("the run has taken no step yet, so that there is no average (optim.ema)")
     return {f"model.{name}": state[number][KEY] for number, name in enumerate(names)}
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -24,7 +23,7 @@ from vitladder.runs.invocation import Invocation
 from vitladder.runs.record import Results
 from vitladder.runs.tracking import Tracker
 from vitladder.train.checkpoint import Checkpoints, Interrupted
-from vitladder.train.checkpoint_files import CheckpointFiles, agreed_checkpoint
+from vitladder.train.checkpoint_files import CheckpointFiles, Saved, agreed_checkpoint
 from vitladder.train.compression import CompressingDDP
 from vitladder.train.device import peak_flops
 from vitladder.train.divergence import Diverged
@@ -37,20 +36,12 @@ from vitladder.train.precision import (
     precision_plugin,
 )
 from vitladder.train.progress import make_progress
+from vitladder.train.quiet import quiet
 from vitladder.train.signals import Signals
 from vitladder.train.watch import Outlets, Watch
 from vitladder.train.world import World, cluster_environment
 
 log = logging.getLogger(__name__)
-
-# What is said below these levels is of no use to who trains; torch warns that there is no CUDA.
-_LEAST_LEVEL = {
-    "pytorch_lightning": logging.WARNING,
-    "lightning_fabric": logging.WARNING,
-    "torch.utils.cpp_extension": logging.ERROR,
-    # A checkpoint of FSDP2 over tensor parallelism is gathered in two rounds.
-    "torch.distributed.tensor._redistribute": logging.ERROR,
-}
 
 
 @dataclass(frozen=True)
@@ -86,56 +77,66 @@ class Surroundings:
 
 def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) -> Outcome:
     """Train to the plan's last step, going on from the folder's checkpoint if there is one."""
-    world = around.world
+    world, every = around.world, validate_every(config, plan)
     saved = agreed_checkpoint(around.folder, world)
     first = saved.step if saved else 0
-    if saved:
-        log.info("going on from step %d", first)
-        if config.parallel.compress == "powersgd":
-            log.info("PowerSGD begins anew: its errors are in no checkpoint")
-    train_batches, val_batches = _batches(config, plan, prepared, world)
+    _say_where_it_begins(config, first)
+    batches = _batches(config, plan, prepared, world)
     alone = world.leads and not around.invocation.multirun
-    progress = make_progress(plan.steps, around.folder.name, alone=alone)
-    every = validate_every(config, plan)
     # The row of the last step waits for the validation after the fit, which comes again.
     whole_rows = first - 1 if first == plan.steps and first % every else first
-    with _rows(around, whole_rows) as rows:
-        outlets = Outlets(rows, around.tracker, progress)
-        watch = _watch(config, plan, outlets, around)
+    with (
+        _rows(around, whole_rows) as rows,
+        closing(make_progress(plan.steps, around.folder.name, alone=alone)) as progress,
+    ):
+        watch = _watch(config, plan, Outlets(rows, around.tracker, progress), around)
         signals = Signals(around.invocation, around.folder.parent)
         saver = Checkpoints(
             around.folder,
             rows,
             config.checkpoint_seconds,
             signals,
-            train_batches,
+            batches[0],
             every,
             watch.speed,
             world,
         )
-        module = Classifier(config, plan.steps, world)
-        effect = InEffect(config.precision.name)
+        module, effect = Classifier(config, plan.steps, world), InEffect(config.precision.name)
         reset_peak_memory(around.device)
-        try:
-            with signals.noted(), _quiet(), matmul_precision(config.precision.name):
-                trainer = _trainer(config, plan, around, [*around.watchers, effect, watch, saver])
-                trainer.fit(
-                    module, train_batches, val_batches, ckpt_path=saved.file if saved else None
-                )
-                if watch.held_out_step != plan.steps:
-                    trainer.validate(module, val_batches, verbose=False)
-            status, error = "complete", None
-        except (Diverged, Interrupted) as stop:
-            status = "diverged" if isinstance(stop, Diverged) else "interrupted"
-            error = str(stop)
-            log.warning(error)
-        finally:
-            progress.close()
+        with signals.noted(), quiet(), matmul_precision(config.precision.name):
+            trainer = _trainer(config, plan, around, [*around.watchers, effect, watch, saver])
+            status, error = _trained(trainer, module, batches, saved, watch)
     results = _results(watch, trainer.global_step, around.device)
+    saver.gather_skipped()
     measured: dict[str, Any] = {"effective_precision": effect.found, **prepared.skipped.facts()}
     if isinstance(trainer.strategy, CompressingDDP) and config.parallel.compress != "none":
         measured["compressed_buckets"] = trainer.strategy.hook_calls
     return Outcome(status, error, results, saver.started, saver.earlier_seconds, measured)
+
+
+def _say_where_it_begins(config: Config, first: int) -> None:
+    if first:
+        log.info("going on from step %d", first)
+        if config.parallel.compress == "powersgd":
+            log.info("PowerSGD begins anew: its errors are in no checkpoint")
+
+
+def _trained(
+    trainer: lightning.Trainer,
+    module: Classifier,
+    batches: tuple[TrainLoader, ValLoader],
+    saved: Saved | None,
+    watch: Watch,
+) -> tuple[str, str | None]:
+    """Train, measure the last step, and return the status with what it was that ended the run."""
+    try:
+        trainer.fit(module, *batches, ckpt_path=saved.file if saved else None)
+        if watch.held_out_step != watch.plan.steps:
+            trainer.validate(module, batches[1], verbose=False)
+    except (Diverged, Interrupted) as stop:
+        log.warning(str(stop))
+        return "diverged" if isinstance(stop, Diverged) else "interrupted", str(stop)
+    return "complete", None
 
 
 def _batches(
@@ -217,22 +218,6 @@ def leave_signals(trainer: lightning.Trainer) -> None:
     for owner, name in owners.items():
         assert callable(getattr(owner, name))  # noqa: S101  # a Lightning that has it no more
         setattr(owner, name, lambda: None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the advice of Lightning and torch.compile about their own code off the screen."""
-    loggers = [logging.getLogger(name) for name in _LEAST_LEVEL]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(_LEAST_LEVEL[logger.name])
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
 
 
 def _results(watch: Watch, steps: int, device: torch.device) -> Results:

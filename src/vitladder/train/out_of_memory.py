@@ -19,7 +19,8 @@ from vitladder.config import Config
 from vitladder.errors import RunFailed, UserError
 from vitladder.parallel_rules import check_parallel
 from vitladder.runs.atomic import write_text
-from vitladder.train.checkpoint_files import saved_checkpoints
+from vitladder.together import processes_together
+from vitladder.train.checkpoint_files import newest_good
 from vitladder.train.fit import Outcome
 from vitladder.train.world import World
 
@@ -60,13 +61,21 @@ def fit_in_memory(
         if world.layout.devices > 1 or not halve(now, folder, reason):
             raise RunFailed(
                 f"{OUT_OF_MEMORY} with a micro-batch of {largest_micro_batch(now)}: "
-                f"{_figures(needed)}"
+                f"{_figures(needed)}{_way_out(now)}"
             )
         _release()
     halvings = [asdict(halving) for halving in read_halvings(folder)]
     if not halvings:
         return outcome
     return replace(outcome, measured=outcome.measured | {"out_of_memory": halvings})
+
+
+def _way_out(config: Config) -> str:
+    """Say what a person must do where others have started the processes, which end with this."""
+    smaller = _next_smaller(config)
+    if processes_together() == 1 or smaller is None:
+        return ""
+    return f"; give parallel.micro_batch={smaller}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -89,7 +98,10 @@ def read_halvings(folder: Path) -> Sequence[Halving]:
     file = folder / FILE
     if not file.exists():
         return []
-    return [Halving(**halving) for halving in json.loads(file.read_text(encoding="utf-8"))]
+    try:
+        return [Halving(**halving) for halving in json.loads(file.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}); remove it, and the run goes on") from error
 
 
 def halve(config: Config, folder: Path, reason: str) -> bool:
@@ -97,8 +109,8 @@ def halve(config: Config, folder: Path, reason: str) -> bool:
     before, smaller = largest_micro_batch(config), _next_smaller(config)
     if smaller is None:
         return False
-    saved = saved_checkpoints(folder)
-    step = saved[0].step if saved else 0
+    saved = newest_good(folder)
+    step = saved.step if saved else 0
     halvings = [*read_halvings(folder), Halving(step, smaller, reason)]
     write_text(folder / FILE, json.dumps([asdict(halving) for halving in halvings], indent=1))
     said = f"{OUT_OF_MEMORY}: the micro-batch is halved from {before} to {smaller} from step {step}"

@@ -19,6 +19,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from vitladder.errors import RunFailed
 from vitladder.runs.record import Record, read_record, write_record
+from vitladder.runs.storage import writing_in
 from vitladder.train.job import Job, new_record, write_job
 from vitladder.train.out_of_memory import OUT_OF_MEMORY, halve, settled
 
@@ -38,15 +39,19 @@ def train_together(job: Job) -> Record:
     Where there is no room, the micro-batch is halved and the processes start again. Raises
     RunFailed where the run failed and KeyboardInterrupt after a signal, once it is recorded.
     """
-    while True:
-        try:
-            return _train_once(job)
-        except RunFailed as failure:
-            reason, folder = str(failure), job.place.folder
-            if OUT_OF_MEMORY not in reason:
-                raise
-            if not halve(settled(job.config, folder), folder, reason):
-                raise
+    folder = job.place.folder
+    with writing_in(folder):
+        while True:
+            try:
+                return _train_once(job)
+            except RunFailed as failure:
+                reason = str(failure)
+                if OUT_OF_MEMORY not in reason:
+                    raise
+                if not halve(settled(job.config, folder), folder, reason):
+                    raise
+            # That it failed is no more what this command has seen of it.
+            write_record(folder, replace(new_record(job), environment={}))
 
 
 def _train_once(job: Job) -> Record:
@@ -96,13 +101,12 @@ def _agent(job: Job) -> LaunchConfig:
 def _own_record(job: Job) -> Record | None:
     """Return what this command has recorded of the run, if anything."""
     record = read_record(job.place.folder)
-    mine = record is not None and record.environment.get("invocation") == job.invocation.name
-    return record if mine else None
+    return record if record is not None and record.is_of(job.invocation.name) else None
 
 
 def _record_interruption(job: Job, stop: SignalException) -> None:
     """Write that a signal ended the run, unless it has said so itself, and raise it."""
-    reason = f"{signal.Signals(stop.sigval).name} before the first step"
+    reason = f"{signal.Signals(stop.sigval).name} before the run could say where it stood"
     if _own_record(job) is None:
         write_record(job.place.folder, replace(new_record(job), error=reason))
     raise KeyboardInterrupt(reason)
