@@ -36,6 +36,8 @@ STUDY = [
     *["seed=0,1,2", "precision=fp32,bf16"],
 ]
 COMMANDS = 2
+ENOUGH = 150
+"""So many kills come at every moment there is."""
 LONGEST_SECONDS = (12.0, 3.0)
 """What a command may live that dies at a chosen moment, and one that dies at any."""
 LEAVES = {"record.json", "metrics.csv", "config.yaml", "train.log", ".lock", "checkpoints"}
@@ -57,6 +59,13 @@ class Toll:
     def sound(self) -> bool:
         """Whether nothing was lost, changed or left lying about."""
         return not (self.differences or self.lost_rows or self.stray_files)
+
+    def never_came(self) -> list[str]:
+        """What the kills have not tried, though they were enough for all of it."""
+        missing = [] if self.resumes else ["a resume"]
+        if self.kills.total() >= ENOUGH:
+            missing += [moment for moment in killing.OFTEN if not self.kills[moment]]
+        return missing
 
 
 class Tormented:
@@ -222,7 +231,7 @@ def main() -> int:
             shutil.rmtree(outputs)
             print(f"{toll.kills.total()} kills, {time.monotonic() - began:.0f} s", flush=True)
     report(toll, time.monotonic() - began)
-    return 0 if toll.sound() else 1
+    return 0 if toll.sound() and not toll.never_came() else 1
 
 
 def report(toll: Toll, seconds: float) -> None:
@@ -236,6 +245,8 @@ def report(toll: Toll, seconds: float) -> None:
     )
     for fault in (*toll.differences, *toll.stray_files):
         print(f"  {fault}")
+    for missing in toll.never_came():
+        print(f"  never came: {missing}")
 
 
 if __name__ == "__main__":

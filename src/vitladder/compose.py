@@ -19,18 +19,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from vitladder.config import Config
 from vitladder.errors import UserError, shown, unknown
 from vitladder.extend import registry
 from vitladder.secrets_kept import check_no_secret
-from vitladder.setting_names import CONFIG_MODULE, check_key, check_names, check_one_study
+from vitladder.setting_names import CONFIG_MODULE, check_names, check_one_study
 from vitladder.study_check import check_study
 from vitladder.study_files import read_study, studies, study_file
 from vitladder.sweep_size import check_sweeps
 from vitladder.validation import validate
-from vitladder.wrong_values import explained, too_large
+from vitladder.wrong_values import in_plain_words
 
 _PARSER = OverridesParser.create()
 _HERE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher", "RayLauncher")
@@ -127,21 +127,14 @@ def fixed_overrides(overrides: Sequence[str]) -> list[str]:
 
 def from_hydra(composed: DictConfig) -> Config:
     """Return composed Hydra data as a Config: strictly typed, unknown keys refused, validated."""
-    data: dict[str, Any] = {}
-    try:
+    with in_plain_words({}):
         resolved = OmegaConf.to_container(composed, resolve=True)
-        if not isinstance(resolved, dict):
-            raise UserError("the composed config is not a mapping")
-        data = {str(key): value for key, value in resolved.items() if key != "hydra"}
-        check_no_secret(data)
+    if not isinstance(resolved, dict):
+        raise UserError("the composed config is not a mapping")
+    data = {str(key): value for key, value in resolved.items() if key != "hydra"}
+    check_no_secret(data)
+    with in_plain_words(data):
         return to_config(OmegaConf.merge(OmegaConf.structured(Config), data))
-    except ConfigKeyError as error:
-        check_key(str(error.full_key))
-        raise explained(error) from error
-    except OmegaConfBaseException as error:
-        raise explained(error) from error
-    except OverflowError as error:
-        raise too_large(data) from error
 
 
 def to_config(typed: DictConfig | ListConfig) -> Config:

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from vitladder import hydra_settings
 from vitladder.config import Config
 from vitladder.errors import UserError
 from vitladder.secrets_kept import check_no_secret
 from vitladder.setting_names import check_choice, check_key, groups
-from vitladder.wrong_values import check_sections, explained, too_large
+from vitladder.wrong_values import check_sections, in_plain_words
 
 _DEFAULTS = (
     "'defaults' is a list of lines `- override /GROUP: NAME`, as `- override /data: parquet`"
@@ -34,18 +33,11 @@ def check_study(file: Path, settings: dict[str, Any]) -> None:
 
 
 def _check_values(settings: dict[str, Any]) -> None:
-    try:
-        for key in settings:
-            check_key(key)
+    for key in settings:
+        check_key(key)
+    with in_plain_words(settings):
         check_sections(settings)
         OmegaConf.merge(OmegaConf.structured(Config), settings)
-    except ConfigKeyError as error:
-        check_key(str(error.full_key))
-        raise explained(error) from error
-    except OmegaConfBaseException as error:
-        raise explained(error) from error
-    except OverflowError as error:
-        raise too_large(settings) from error
 
 
 def _check_swept(settings: dict[str, Any]) -> None:

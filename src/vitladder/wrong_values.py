@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import Node
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
+from omegaconf.errors import (
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from vitladder.config import Config
 from vitladder.errors import UserError, shown
-from vitladder.setting_names import is_group
+from vitladder.setting_names import check_key, is_group
 
 _KINDS: dict[Any, str] = {
     int: "a whole number",
@@ -36,7 +42,21 @@ _REFERENCES = {
 }
 
 
-def explained(error: OmegaConfBaseException) -> UserError:
+@contextmanager
+def in_plain_words(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Raise UserError for what OmegaConf finds wrong with these settings in the block."""
+    try:
+        yield
+    except ConfigKeyError as error:
+        check_key(str(error.full_key))
+        raise _explained(error) from error
+    except OmegaConfBaseException as error:
+        raise _explained(error) from error
+    except OverflowError as error:
+        raise _too_large(settings) from error
+
+
+def _explained(error: OmegaConfBaseException) -> UserError:
     """Return the error that says which setting is wrong, and what would be right."""
     key, said = str(error.full_key or "config"), (str(error).splitlines() or [""])[0]
     for pattern, words in _REFERENCES.items():
@@ -53,7 +73,7 @@ def explained(error: OmegaConfBaseException) -> UserError:
     return UserError(f"{written} is impossible; it must be {_words(wanted)}")
 
 
-def too_large(settings: dict[str, Any]) -> UserError:
+def _too_large(settings: Mapping[str, Any]) -> UserError:
     """Return the error for an integer that no number of the machine can hold."""
     for key, value in _leaves(settings, ""):
         if isinstance(value, int) and abs(value) >= 10**308:
