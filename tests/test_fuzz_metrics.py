@@ -44,7 +44,7 @@ def resumed(content: bytes) -> None:
 
 
 @given(content=st.one_of(st.binary(), st.text().map(str.encode)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @example(content=b"")
 @example(content=b"\n\n")
 @example(content=b"\0" * 99 + b"\n")
@@ -53,7 +53,7 @@ def test_arbitrary_bytes(content: bytes) -> None:
 
 
 @given(content=mutated_bytes(SOUND))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @example(content=SOUND)
 @example(content=SOUND.replace(b"2,128", b"two,128"))
 @example(content=SOUND.replace(b"2,128,", b""))

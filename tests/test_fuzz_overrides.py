@@ -48,7 +48,7 @@ def composed(overrides: list[str]) -> None:
 
 
 @given(override=st.text(max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_arbitrary_text_is_refused_in_one_line(override: str) -> None:
     composed([override])
 
@@ -65,6 +65,6 @@ def test_arbitrary_text_is_refused_in_one_line(override: str) -> None:
         max_size=2,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_settings_are_a_config_or_one_line(overrides: list[str]) -> None:
     composed(overrides)

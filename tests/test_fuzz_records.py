@@ -73,19 +73,19 @@ def accepted(content: bytes) -> Record | None:
 
 
 @given(content=st.one_of(st.binary(), any_json.map(lambda data: json.dumps(data).encode())))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_arbitrary_bytes_and_json_are_refused_in_one_line(content: bytes) -> None:
     accepted(content)
 
 
 @given(content=mutated_bytes(json.dumps(SOUND).encode()))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_record_with_other_bytes_is_a_record_or_one_line(content: bytes) -> None:
     accepted(content)
 
 
 @given(data=mutated(SOUND))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_accepted_breaks_neither_a_fit_nor_the_tables_of_the_page(
     data: dict[str, Any],
 ) -> None:
@@ -106,7 +106,7 @@ def test_what_is_accepted_breaks_neither_a_fit_nor_the_tables_of_the_page(
 
 
 @given(data=mutated(SOUND))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @example(data=SOUND | {"config": SOUND["config"] | {"attention": {"name": "$\\frac$"}}})
 @example(data=SOUND | {"config": SOUND["config"] | {"attention": {"name": "注意" * 40}}})
 def test_what_is_accepted_has_a_page(data: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ def test_what_is_accepted_has_a_page(data: dict[str, Any]) -> None:
 
 def test_what_is_accepted_has_its_row_in_the_final_table() -> None:
     @given(data=mutated(SOUND))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def check(data: dict[str, Any]) -> None:
         if accepted(json.dumps(data).encode()) is not None:
             print_summary([Place(Path("outputs"), "study", key) for key in "abc"])

@@ -58,7 +58,7 @@ def numbers_of(file: Path) -> None:
 
 
 @given(content=st.one_of(st.binary(), any_text.map(lambda t: t.encode(errors="ignore"))))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @pytest.mark.parametrize("name", ["runs.csv", "runs.parquet"])
 def test_arbitrary_bytes_are_refused_in_one_line(name: str, content: bytes) -> None:
     file = Path(name)
@@ -67,7 +67,7 @@ def test_arbitrary_bytes_are_refused_in_one_line(name: str, content: bytes) -> N
 
 
 @given(content=mutated_bytes(SOUND))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_table_with_other_bytes_is_read_or_refused_in_one_line(content: bytes) -> None:
     file = Path("runs.csv")
     file.write_bytes(content)
@@ -75,7 +75,7 @@ def test_a_table_with_other_bytes_is_read_or_refused_in_one_line(content: bytes)
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_parquet_file_with_other_bytes_is_read_or_refused_in_one_line(
     data: st.DataObject,
 ) -> None:
@@ -86,7 +86,7 @@ def test_a_parquet_file_with_other_bytes_is_read_or_refused_in_one_line(
 
 
 @given(rows=rows, law=st.sampled_from(LAWS))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @example(rows=[(1e300, 1e300, 1e300, 1.0)] * 9, law="auto")
 @example(rows=[(1.0, 1.0, 1.0, 5e-324), (1.0, 1.0, 2.0, 1.0), (1.0, 1.0, 0.5, 1.0)], law="auto")
 @example(rows=[(float(k), 10.0 - k, 1.0, 1.0 + k) for k in range(1, 9)], law="auto")

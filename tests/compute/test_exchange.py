@@ -132,7 +132,7 @@ def test_a_stage_in_the_middle_sends_what_torch_sends(position: str) -> None:
     assert sent_in_a_step(config) == pytest.approx(sent, abs=1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(devices=st.integers(2, 16), compress=st.sampled_from(["none", "fp16"]))
 def test_gradients_of_all_parameters_are_reduced(devices: int, compress: str) -> None:
     options = (f"parallel.devices={devices}", f"parallel.compress={compress}")
@@ -142,7 +142,7 @@ def test_gradients_of_all_parameters_are_reduced(devices: int, compress: str) ->
     assert sent_in_a_step(config) == round(said)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(micro_batch=st.integers(1, 8), precision=st.sampled_from(["fp32", "bf16", "bf16_true"]))
 def test_each_micro_batch_gathers_all_weights_and_those_of_blocks_again(
     micro_batch: int, precision: str

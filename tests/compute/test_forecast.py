@@ -101,7 +101,7 @@ def test_recomputed_blocks_take_longer_and_less_memory() -> None:
     assert (remat.peak_memory_bytes or 0) < 0.3 * (plain.peak_memory_bytes or 0)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(micro_batch=st.integers(1, 512))
 def test_smaller_micro_batches_need_less_and_take_longer(micro_batch: int) -> None:
     whole = foreseen(*LARGE, "hardware=h100")

@@ -22,7 +22,7 @@ def resolved(*overrides: str) -> Config:
     return resolve(compose_config(list(overrides)), DATA)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(flops=st.floats(1e9, 1e15), batch=st.integers(1, 256))
 def test_flops_fix_the_steps_to_within_half_a_step(flops: float, batch: int) -> None:
     cost = planned(f"compute.flops={flops}", f"data.batch_size={batch}")

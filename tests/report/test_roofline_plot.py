@@ -56,7 +56,7 @@ def boxes(fig: Figure) -> tuple[list[Bbox], Bbox, Bbox]:
     return found, Bbox(legend.get_window_extent()), axes.bbox.frozen()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     attention=st.sampled_from(["naive", "sdpa", "linear"]),
     batch=st.sampled_from([1, 32, 1024]),
