@@ -87,7 +87,7 @@ def assert_one_line(done: Done, *says: str) -> None:
         (["plan", "parallel.device=cuda"], "parallel.device=cuda is not there; hardware=NAME"),
         (["fit", "outputs/none"], "outputs/none"),
         (["report", "outputs/none"], "outputs/none"),
-        (["sync", "outputs/none"], "has no run for W&B"),
+        (["sync", "outputs/none"], "there is no folder outputs/none; STUDY is a study's"),
         (["data", "/no/where"], "/no/where"),
         (["fit"], "the following arguments are required: source"),
     ],

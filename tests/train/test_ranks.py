@@ -128,7 +128,11 @@ def test_a_signal_before_the_first_step_stops_the_whole_study(command: str) -> N
     assert errors.endswith("vitladder: interrupted; the same command goes on where it stopped\n")
     known = record("early")
     assert known["status"] == "interrupted"
-    assert known["error"] == "SIGINT before the first step"
+    # Its processes say it once they can hear; those still starting leave it to their parent.
+    assert known["error"] in (
+        "SIGINT before the first step",
+        "SIGINT before the run could say where it stood",
+    )
 
 
 @pytest.mark.slow
