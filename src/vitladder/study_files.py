@@ -44,6 +44,8 @@ def _alike(file: Path, other: Path) -> bool:
 
 def read_study(file: Path) -> dict[str, Any]:
     """Return the settings of a study; UserError for a file that is no mapping of settings."""
+    if file.is_fifo():
+        raise UserError(f"study {file} is a named pipe; give a file")
     try:
         text = file.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bad_runs import (
@@ -18,11 +19,12 @@ from bad_runs import (
 from cases_plugins import ENCODING, TRAIN, plugin
 
 
-def link_to_nowhere() -> None:
-    """What an editor leaves beside a plugin."""
+def link_to_nowhere_and_pipe() -> None:
+    """What an editor leaves beside a plugin, and a pipe that nobody writes to."""
     folder = Path("plugins/attention")
     folder.mkdir(parents=True)
     (folder / "lost.py").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe.py")
 
 
 def swept(name: str, *settings: str, says: tuple[str, ...]) -> Case:
@@ -84,7 +86,7 @@ OPTIONS = [
     Case("a broken plugin, listed", plugin("class ("), ("plugins",), ("mine.py, line 1",)),
     Case(
         "a link to nowhere for a plugin",
-        link_to_nowhere,
+        link_to_nowhere_and_pipe,
         ("train", "attention=lost"),
         ("no attention plugin 'lost'", "(have: flash"),
     ),

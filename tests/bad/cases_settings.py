@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from bad_runs import Case, nothing
+from bad_runs import Case, all_of, nothing
 
 
 def study(text: str | bytes, name: str = "mine") -> Callable[[], None]:
@@ -374,6 +375,12 @@ STUDY_FILES = [
         lambda: Path("sweeps/mine.yaml").mkdir(parents=True),
         ("train", "-m", "+sweep=mine"),
         ("mine.yaml", "Is a directory"),
+    ),
+    Case(
+        "a named pipe",
+        all_of(lambda: Path("sweeps").mkdir(), lambda: os.mkfifo("sweeps/mine.yaml")),
+        ("train", "-m", "+sweep=mine"),
+        ("mine.yaml is a named pipe; give a file",),
     ),
     Case(
         "two studies of one name",

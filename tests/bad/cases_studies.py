@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bad_runs import (
@@ -100,6 +101,12 @@ RECORDS = [
         record_with("command", value="vitladder train \ud83d"),
         REPORT,
         ("study/a/record.json is not a record of vitladder", "text that is not Unicode", MOVE),
+    ),
+    Case(
+        "a named pipe in the place of a record",
+        all_of(three_runs, RECORD.unlink, partial(os.mkfifo, RECORD)),
+        FIT,
+        ("study/a/record.json is not a record of vitladder", "it is a named pipe", MOVE),
     ),
     Case(
         "a folder in the place of a record",
@@ -268,6 +275,12 @@ CURVES = [
         metrics("1,64,1e9,2.5,0.1,1.0,900,0.1,2.4\n"),
         REPORT,
         ("study/a/metrics.csv", "its first line has no column step", "move it away"),
+    ),
+    Case(
+        "a named pipe in the place of a learning curve",
+        all_of(three_runs, partial(os.mkfifo, RUN / "metrics.csv")),
+        REPORT,
+        ("study/a/metrics.csv", "it is a named pipe", "move it away"),
     ),
     Case(
         "a folder in the place of a learning curve",

@@ -150,8 +150,8 @@ def _in_folder(kind: str, folder: Path, changed: int) -> tuple[Plugin, ...]:
 
 def _files(kind: str, folder: Path, package: str, origin: str) -> Iterator[Plugin]:
     for file in sorted(folder.glob("*.py")):
-        # Editors keep links to nowhere beside the file that is open.
-        if not file.name.startswith(("_", ".")) and file.exists():
+        # Editors keep links to nowhere beside the file that is open; a pipe would be waited for.
+        if not file.name.startswith(("_", ".")) and file.exists() and not file.is_fifo():
             module = f"{package}.{file.stem}" if package else ""
             yield Plugin(kind, file.stem, file.resolve(), module, origin)
 

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from vitladder.errors import UserError
 from vitladder.runs.atomic import write_text
-from vitladder.runs.reading import Unreadable, text_of
+from vitladder.runs.reading import Unreadable, kept_text_of
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
     """
     file = folder / FILE
     try:
-        text = text_of(file)
+        text = kept_text_of(file)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except Unreadable as why:

@@ -27,12 +27,19 @@ def text_of(file: Path) -> str:
         raise Unreadable("it is not UTF-8 text") from error
 
 
+def kept_text_of(file: Path) -> str:
+    """What `text_of` gives, of a file in a run's folder, where a named pipe would be waited for."""
+    if file.is_fifo():
+        raise Unreadable("it is a named pipe")
+    return text_of(file)
+
+
 def json_of(file: Path) -> Any:
     """The JSON of a file; a number that is not finite, or beyond float64, is null.
 
     Raises what `text_of` does, and Unreadable also for text that could not be written again.
     """
-    text = text_of(file)
+    text = kept_text_of(file)
     if not text.strip():
         raise Unreadable("it is empty")
     try:
