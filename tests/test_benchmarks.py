@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -10,16 +11,21 @@ import pytest
 
 from vitladder.laws.optimum import fit_law
 
-FITTER = Path(__file__).parents[1] / "benchmarks" / "fitter.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture
-def fitter(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fitter", FITTER)
+def imported(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def fitter(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = imported("fitter")
     monkeypatch.setattr(module, "SLOW_DRAWS", 3)
     return module
 
@@ -32,3 +38,18 @@ def test_the_slow_ways_never_end_below_ours(
     seconds, (least, most) = fitter.compare(optimum, getattr(fitter, way))
     assert seconds > 0
     assert -1e-9 <= least <= most < 1e-3
+
+
+@pytest.mark.slow
+def test_both_processes_of_a_run_that_is_sent_are_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    imported("tracking").main([20])
+    [line] = capsys.readouterr().out.splitlines()
+    found = re.fullmatch(
+        r"20 steps: [\d.]+ s, ([\d.]+) CPU s; the sender ([\d.]+) CPU s, ([\d.]+) % of it", line
+    )
+    assert found is not None
+    ours, beside, share = (float(number) for number in found.groups())
+    assert share == pytest.approx(100 * beside / ours, rel=0.1)
+    assert beside > 0
