@@ -23,6 +23,7 @@ HELP = f"""vitladder {__version__}: a ladder of Vision Transformers, and the law
   vitladder fit SOURCE ...               fit scaling laws to runs: studies, CSV, Parquet (--help)
   vitladder prescribe FIT --flops C      what to train with so much compute
   vitladder suggest FIT --budget C       which runs would tell most
+  vitladder watch STUDY                  how far a study has come, while it trains
   vitladder report STUDY                 write the study's page, report.html
   vitladder plugins                      attention kernels and position encodings, with options
   vitladder data SOURCE                  what is in a data set (digits, a path, --hub ID)
@@ -166,6 +167,14 @@ def _report(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _watch(arguments: Sequence[str]) -> int:
+    from vitladder.live import watch
+
+    parser = _parser("watch", "show a study until nothing of it is trained any more")
+    parser.add_argument("study", type=Path, help="a study's folder, such as outputs/demo")
+    return watch(parser.parse_args(arguments).study)
+
+
 def _plugins(arguments: Sequence[str]) -> int:
     from vitladder.extend import registry
 
@@ -285,6 +294,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "fit": _fit,
     "prescribe": _prescribe,
     "suggest": _suggest,
+    "watch": _watch,
     "report": _report,
     "plugins": _plugins,
     "data": _data,

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,8 +30,10 @@ from vitladder.data.augment import check as check_augment
 from vitladder.data.cache import prepare
 from vitladder.errors import UserError
 from vitladder.hand_over import Planned, hand_over
+from vitladder.live import shown_while_training
 from vitladder.plan_table import PlannedCost, plan_data, plan_table, shortages, totals
 from vitladder.requeue import requeued
+from vitladder.runs.announced import Announced, announced
 from vitladder.runs.claim import is_busy, left_over, wait_for_one
 from vitladder.runs.invocation import Invocation, clear_stop, invoked, stop_requested
 from vitladder.runs.storage import check_writable
@@ -85,12 +87,31 @@ def _train(
     ordered = [*(["-m"] if invocation.multirun else []), *overrides]
     studies = sorted({run.place.study_folder for run in runs})
     workers = invocation.comes_back and trains_side_by_side(overrides)
-    try:
-        with workers_save_first(studies) if workers else nullcontext():
-            return _hand_over_all(ordered, waiting, invocation)
-    finally:
+    looked_at = invocation.multirun and sys.stderr.isatty()
+    with ExitStack() as stack:
         for study in studies:
-            clear_stop(study, invocation)
+            stack.callback(clear_stop, study, invocation)
+            if rank_together() == 0:
+                stack.enter_context(announced(study, invocation, _announced(study, waiting)))
+        if looked_at:
+            stack.enter_context(shown_while_training(studies))
+        if workers:
+            stack.enter_context(workers_save_first(studies))
+        return _hand_over_all(ordered, waiting, invocation)
+
+
+def _announced(study: Path, runs: Sequence[Planned]) -> list[Announced]:
+    """Return what the command will train in a study, for who looks on."""
+    return [
+        Announced(
+            run_key=run.place.run_key,
+            shape=f"{run.config.model.width}x{run.config.model.depth}",
+            n_params=(cost := plan(run.config, run.data)).n_params,
+            flops=cost.flops,
+        )
+        for run in runs
+        if run.place.study_folder == study
+    ]
 
 
 def _hand_over_all(ordered: Sequence[str], runs: Sequence[Planned], invocation: Invocation) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
 _VARIABLE = "VITLADDER_INVOCATION"
+_STOP, _INTERRUPT = ".stop-", ".interrupt-"
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,15 @@ def clear_stop(study: Path, invocation: Invocation) -> None:
     _interruption_file(study, invocation).unlink(missing_ok=True)
 
 
+def requests_of_the_dead(study: Path, alive: Collection[str]) -> list[Path]:
+    """Return the requests of commands that were killed; `alive` are the names of the others."""
+    files = [*study.glob(f"{_STOP}*"), *study.glob(f"{_INTERRUPT}*")]
+    return [file for file in files if file.name.rpartition("-")[2] not in alive]
+
+
 def _stop_file(study: Path, invocation: Invocation) -> Path:
-    return study / f".stop-{invocation.name}"
+    return study / f"{_STOP}{invocation.name}"
 
 
 def _interruption_file(study: Path, invocation: Invocation) -> Path:
-    return study / f".interrupt-{invocation.name}"
+    return study / f"{_INTERRUPT}{invocation.name}"

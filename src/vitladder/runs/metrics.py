@@ -34,6 +34,7 @@ COLUMNS = (
 FILE = "metrics.csv"
 
 _NEEDED = ("step", "flops", "train_loss", "val_loss")  # of every version
+_TAIL = 16384  # bytes, about a hundred rows
 _STEP = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|-?inf|nan|")
 
@@ -57,6 +58,28 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
     if missing:
         raise _not_rows(file, f"its first line has no column {', '.join(missing)}")
     return [dict(zip(names, cells, strict=True)) for cells in _cells_of(file, lines, names)]
+
+
+def read_last(folder: Path) -> dict[str, float]:
+    """Return the last figures of a run's metrics.csv, each column's own last; {} if it has none.
+
+    Of a long file the end alone is read, for who looks on while it grows.
+    """
+    try:
+        with (folder / FILE).open("rb") as file:
+            names = file.readline().decode(errors="replace").strip().split(",")
+            begin = file.tell()
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(begin, end - _TAIL))
+            lines = file.read().decode(errors="replace").split("\n")[:-1]
+    except OSError:
+        return {}
+    whole = lines if end - _TAIL <= begin else lines[1:]
+    found: dict[str, float] = {}
+    for cells in (line.strip().split(",") for line in whole):
+        if "step" in names and _is_row(cells, len(names), names.index("step")):
+            found |= {name: float(cell) for name, cell in zip(names, cells, strict=True) if cell}
+    return found
 
 
 def _not_rows(file: Path, why: str) -> UserError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -81,17 +82,22 @@ def print_summary(places: Sequence[Place]) -> int:
     return 1 if unfinished else 0
 
 
+def shape_of(config: Mapping[str, Any]) -> str:
+    """Width x depth of a record's config, as far as it says them."""
+    model = config.get("model", {})
+    return f"{model['width']}x{model['depth']}" if {"width", "depth"} <= model.keys() else ""
+
+
 def _row(place: Place, record: Record | None) -> list[str]:
     if record is None:
         return [place.run_key, "not started", *[""] * 6]
     style = _STATUS_STYLE.get(record.status, "")
     status = f"[{style}]{record.status}[/{style}]" if style else record.status
-    model, plan, results = record.config.get("model", {}), record.plan, record.results
-    shape = f"{model['width']}x{model['depth']}" if {"width", "depth"} <= model.keys() else ""
+    plan, results = record.plan, record.results
     return [
         place.run_key,
         status,
-        shape,
+        shape_of(record.config),
         f"{plan['n_params']:,}" if plan.get("n_params") else "",
         f"{plan['flops']:.3g}" if plan.get("flops") else "",
         "" if results.val_loss is None else f"{results.val_loss:.4f}",

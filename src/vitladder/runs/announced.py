@@ -1,0 +1,108 @@
+"""What the commands that are at work on a study mean to train, for whoever looks on."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+from vitladder.runs.invocation import Invocation, requests_of_the_dead
+from vitladder.runs.storage import writing_in
+
+_PREFIX = ".announced-"
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A run that is to be trained: its width x depth, N in parameters, C in training FLOPs."""
+
+    run_key: str
+    shape: str
+    n_params: int
+    flops: float
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """One command at work: its words, the name it gives its records, where it is, its runs."""
+
+    command: str
+    invocation: str
+    process: int
+    host: str
+    runs: Sequence[Announced]
+
+
+@contextmanager
+def announced(study: Path, invocation: Invocation, runs: Sequence[Announced]) -> Iterator[None]:
+    """Say within this block what the command means to train in the study.
+
+    The file is locked meanwhile, so that one left by a killed command is known as such: the next
+    command removes it, and what the dead one has asked of its runs. Raises RunFailed where the
+    study cannot be written.
+    """
+    what = Announcement(
+        invocation.command, invocation.name, os.getpid(), socket.gethostname(), runs
+    )
+    file = study / f"{_PREFIX}{invocation.name}.json"
+    with ExitStack() as stack:
+        with writing_in(study):
+            study.mkdir(parents=True, exist_ok=True)
+            _clear_the_dead(study)
+            opened = stack.enter_context(_locked(file))
+            opened.write(json.dumps(asdict(what)))
+            opened.flush()
+        stack.callback(file.unlink, missing_ok=True)
+        yield
+
+
+def _locked(file: Path) -> TextIO:
+    """Open a new file and lock it, again if another command took it for one of a dead command."""
+    while True:
+        opened = file.open("w", encoding="utf-8")
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        if file.exists():
+            return opened
+        opened.close()
+
+
+def read_announcements(study: Path) -> list[Announcement]:
+    """Return those of the commands that are alive, in the order of their names."""
+    found = [(file, _living(file)) for file in sorted(study.glob(f"{_PREFIX}*.json"))]
+    return [read for _, read in found if read is not None]
+
+
+def _clear_the_dead(study: Path) -> None:
+    for file in study.glob(f"{_PREFIX}*.json"):
+        if not _is_locked(file):
+            file.unlink(missing_ok=True)
+    alive = {read.invocation for read in read_announcements(study)}
+    for file in requests_of_the_dead(study, alive):
+        file.unlink(missing_ok=True)
+
+
+def _living(file: Path) -> Announcement | None:
+    """An announcement, or None of a command that is dead, or has not yet said all."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8")) if _is_locked(file) else None
+        runs = [Announced(**run) for run in data["runs"]] if data else []
+        return Announcement(**data | {"runs": runs}) if data else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _is_locked(file: Path) -> bool:
+    try:
+        with file.open(encoding="utf-8") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
