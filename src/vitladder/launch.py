@@ -33,7 +33,7 @@ from vitladder.hand_over import Planned, hand_over
 from vitladder.live import shown_while_training
 from vitladder.plan_table import PlannedCost, plan_data, plan_table, shortages, totals
 from vitladder.requeue import requeued
-from vitladder.runs.announced import Announced, announced
+from vitladder.runs.announced import Announced, announced, forget_the_dead
 from vitladder.runs.claim import is_busy, left_over, wait_for_one
 from vitladder.runs.invocation import Invocation, clear_stop, invoked, stop_requested
 from vitladder.runs.storage import check_writable
@@ -61,6 +61,8 @@ def _launch(arguments: Sequence[str]) -> int:
     waiting = [run for run in runs if run.place.finished() is None]
     places = [run.place for run in runs]
     each_had_its_turn = True
+    for study in {place.study_folder for place in places}:
+        forget_the_dead(study)
     if waiting or not listed:
         _check(waiting)
         if not (multirun and trains_elsewhere(overrides)):

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -43,9 +43,8 @@ class Announcement:
 def announced(study: Path, invocation: Invocation, runs: Sequence[Announced]) -> Iterator[None]:
     """Say within this block what the command means to train in the study.
 
-    The file is locked meanwhile, so that one left by a killed command is known as such: the next
-    command removes it, and what the dead one has asked of its runs. Raises RunFailed where the
-    study cannot be written.
+    The file is locked meanwhile, so that one left by a killed command is known as such. Raises
+    RunFailed where the study cannot be written.
     """
     what = Announcement(
         invocation.command, invocation.name, os.getpid(), socket.gethostname(), runs
@@ -54,7 +53,6 @@ def announced(study: Path, invocation: Invocation, runs: Sequence[Announced]) ->
     with ExitStack() as stack:
         with writing_in(study):
             study.mkdir(parents=True, exist_ok=True)
-            _clear_the_dead(study)
             opened = stack.enter_context(_locked(file))
             opened.write(json.dumps(asdict(what)))
             opened.flush()
@@ -78,13 +76,14 @@ def read_announcements(study: Path) -> list[Announcement]:
     return [read for _, read in found if read is not None]
 
 
-def _clear_the_dead(study: Path) -> None:
-    for file in study.glob(f"{_PREFIX}*.json"):
-        if not _is_locked(file):
-            file.unlink(missing_ok=True)
+def forget_the_dead(study: Path) -> None:
+    """Remove what commands that were killed have said here, and what they asked of their runs."""
+    dead = [file for file in study.glob(f"{_PREFIX}*.json") if not _is_locked(file)]
     alive = {read.invocation for read in read_announcements(study)}
-    for file in requests_of_the_dead(study, alive):
-        file.unlink(missing_ok=True)
+    # Where nothing can be written they do no harm.
+    with suppress(OSError):
+        for file in (*dead, *requests_of_the_dead(study, alive)):
+            file.unlink(missing_ok=True)
 
 
 def _living(file: Path) -> Announcement | None:

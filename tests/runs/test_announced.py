@@ -1,0 +1,57 @@
+"""What a command means to train is known while it lives, and forgotten when it is dead."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from vitladder.runs.announced import Announced, announced, forget_the_dead, read_announcements
+from vitladder.runs.invocation import Invocation
+
+STUDY = Path("outputs/study")
+RUNS = [Announced("a", "16x2", 4000, 1e9), Announced("b", "24x2", 9000, 2e9)]
+KILLED = """
+import os, signal
+from pathlib import Path
+from vitladder.runs.announced import announced
+from vitladder.runs.invocation import Invocation
+with announced(Path("outputs/study"), Invocation("train", "dead", os.getpid(), True), []):
+    Path("outputs/study/.interrupt-dead").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def invocation(name: str) -> Invocation:
+    return Invocation(f"vitladder train study={name}", name, 1, multirun=True)
+
+
+def names() -> list[str]:
+    return [one.invocation for one in read_announcements(STUDY)]
+
+
+def test_a_command_says_what_it_will_train_until_it_ends() -> None:
+    with announced(STUDY, invocation("one"), RUNS), announced(STUDY, invocation("two"), []):
+        [one, two] = read_announcements(STUDY)
+        assert (one.command, one.runs, two.runs) == ("vitladder train study=one", RUNS, [])
+        forget_the_dead(STUDY)
+        assert names() == ["one", "two"]
+    assert names() == []
+    assert list(STUDY.iterdir()) == []
+
+
+def test_a_killed_command_is_not_at_work_and_leaves_nothing_for_long() -> None:
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
+    assert len(list(STUDY.iterdir())) == 2
+    assert names() == []
+    (STUDY / ".stop-alive").touch()
+    with announced(STUDY, invocation("alive"), []):
+        forget_the_dead(STUDY)
+        assert {file.name for file in STUDY.iterdir()} == {".announced-alive.json", ".stop-alive"}
+
+
+def test_half_an_announcement_is_none_yet() -> None:
+    with announced(STUDY, invocation("one"), RUNS):
+        file = STUDY / ".announced-one.json"
+        file.write_text(file.read_text()[:40])
+        assert names() == []

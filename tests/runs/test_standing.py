@@ -1,0 +1,157 @@
+"""How a study stands: counted in FLOPs, from its files alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws_study import write_run
+
+from vitladder.errors import UserError
+from vitladder.runs.announced import Announced, announced
+from vitladder.runs.claim import claimed
+from vitladder.runs.invocation import Invocation
+from vitladder.runs.metrics import open_rows, read_last, write_row
+from vitladder.runs.standing import RunStanding, Standing, StudyReader
+from vitladder.runs.sweep import Place
+
+STUDY = Path("outputs/study")
+
+
+def rows(key: str, *steps: int) -> None:
+    """A run's metrics.csv: 100 images and 1e9 FLOPs for each step, 50 images a second."""
+    (STUDY / key).mkdir(parents=True, exist_ok=True)
+    with open_rows(STUDY / key, last_step=0) as file:
+        for step in steps:
+            counts = {"step": step, "images": 100 * step, "flops": 1e9 * step}
+            held_out = {"val_loss": 2.5} if step == 1 else {}
+            write_row(file, {**counts, "train_loss": 1 / step, "images_per_s": 50.0, **held_out})
+
+
+@contextmanager
+def training(key: str) -> Iterator[None]:
+    """A run that somebody trains now."""
+    with claimed(Place(Path("outputs"), "study", key), "mine"):
+        yield
+
+
+@contextmanager
+def announcing(*keys: str, name: str = "mine") -> Iterator[None]:
+    """A command that will train runs of 10 steps."""
+    runs = [Announced(key, "16x2", 4000, 1e10) for key in keys]
+    with announced(STUDY, Invocation("vitladder train", name, 1, multirun=True), runs):
+        yield
+
+
+def of_command(key: str, name: str) -> None:
+    """Let a record be of this command."""
+    file = STUDY / key / "record.json"
+    record = json.loads(file.read_text())
+    record["environment"]["invocation"] = name
+    file.write_text(json.dumps(record))
+
+
+def states() -> dict[str, str]:
+    return {run.run_key: run.state for run in StudyReader(STUDY).read().runs}
+
+
+def test_each_run_is_what_its_files_say() -> None:
+    for status in ("complete", "diverged", "failed", "interrupted"):
+        write_run(STUDY, status, status=status)
+    rows("killed", 1, 2)
+    (STUDY / "killed" / ".lock").touch()
+    with announcing("next", "complete"), training("now"):
+        assert states() == {
+            "complete": "complete",
+            "diverged": "diverged",
+            "failed": "failed",
+            "interrupted": "interrupted",
+            "killed": "stopped",
+            "next": "waiting",
+            "now": "running",
+        }
+
+
+def test_a_run_that_failed_before_waits_for_a_command_that_will_try_it_again() -> None:
+    write_run(STUDY, "a", status="failed")
+    with announcing("a"):
+        assert states() == {"a": "waiting"}
+        of_command("a", "mine")
+        assert states() == {"a": "failed"}
+        of_command("a", "of another")
+        assert states() == {"a": "waiting"}
+
+
+def test_progress_and_time_are_counted_in_flops() -> None:
+    write_run(STUDY, "done", flops=3e10, status="complete")
+    rows("now", *range(1, 6))
+    with announcing("now", "next"), training("now"):
+        standing = StudyReader(STUDY).read()
+    # 30 of the run that is done and 5 of 10 of the one that trains, of 30 + 10 + 10 steps' worth.
+    assert standing.share == pytest.approx(35 / 50)
+    # 15 steps of 100 images are left, at 50 images a second.
+    assert standing.seconds_left == pytest.approx(30)
+    assert standing.alive
+    [now] = [run for run in standing.runs if run.state == "running"]
+    assert (now.train_loss, now.val_loss, now.images_per_s) == (0.2, 2.5, 50.0)
+
+
+def run(flops: float, done: float, speed: float) -> RunStanding:
+    return RunStanding("a", "running", "", 1, flops, done, flops_per_s=speed)
+
+
+@given(st.lists(st.tuples(st.floats(1e9, 1e20), st.floats(0, 1), st.floats(1, 1e15)), min_size=1))
+def test_runs_side_by_side_share_what_is_left(runs: list[tuple[float, float, float]]) -> None:
+    standing = Standing("s", [], [run(flops, part * flops, speed) for flops, part, speed in runs])
+    left = sum(flops - part * flops for flops, part, _ in runs)
+    assert standing.seconds_left == pytest.approx(left / sum(speed for *_, speed in runs), abs=1e-6)
+    total = sum(flops for flops, *_ in runs)
+    assert standing.share == pytest.approx(1 - left / total, abs=1e-9)
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
+    with announcing("a"):
+        standing = StudyReader(STUDY).read()
+    assert (standing.share, standing.seconds_left) == (0.0, None)
+    (STUDY / "b").mkdir()
+    (STUDY / "b" / ".lock").touch()
+    assert StudyReader(STUDY).read().share is None
+
+
+def test_a_record_is_read_again_when_it_has_changed() -> None:
+    write_run(STUDY, "a", status="interrupted")
+    reader = StudyReader(STUDY)
+    assert reader.read().runs[0].state == "interrupted"
+    file = STUDY / "a" / "record.json"
+    file.write_text(file.read_text().replace("interrupted", "complete"))
+    assert reader.read().runs[0].state == "complete"
+
+
+def test_the_last_figures_of_a_long_file_are_read_from_its_end() -> None:
+    rows("a", *range(1, 2000))
+    assert read_last(STUDY / "a") == {
+        "step": 1999.0,
+        "images": 199900.0,
+        "flops": 1.999e12,
+        "train_loss": 1 / 1999,
+        "images_per_s": 50.0,
+    }
+    rows("a", 1)
+    assert read_last(STUDY / "a")["val_loss"] == 2.5
+    with (STUDY / "a" / "metrics.csv").open("a") as file:
+        file.write("2,200,")
+    assert read_last(STUDY / "a")["step"] == 1
+    assert read_last(STUDY / "none") == {}
+
+
+def test_no_study_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"^no study at outputs/study: give"):
+        StudyReader(STUDY).read()
+    STUDY.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"^outputs/study holds no run: give"):
+        StudyReader(STUDY).read()
