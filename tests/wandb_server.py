@@ -16,7 +16,12 @@ from typing import Any
 
 import pytest
 
+from vitladder.runs.wandb_names import NAMES
+
 KEY = "0123456789abcdef" * 2 + "plantedd"
+
+
+FOLLOWS = ("data/tokens", "perf/step_ms")
 
 
 @dataclass
@@ -31,9 +36,21 @@ class Run:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The history in order, without what W&B's client adds."""
+        """The history in order, without what W&B's client adds and what follows from the others."""
         whole = [json.loads(self.lines[line]) for line in sorted(self.lines)]
-        return [{key: row[key] for key in row if not key.startswith("_")} for row in whole]
+        kept = [[key for key in row if key[0] != "_" and key not in FOLLOWS] for row in whole]
+        return [{key: row[key] for key in keys} for keys, row in zip(kept, whole, strict=True)]
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """Over what each metric is drawn, as W&B keeps it: numbered fields of its own format."""
+        metrics = self.config["_wandb"]["value"]["m"]
+        names = [metric.get("1") or metric.get("2") for metric in metrics]
+        return {
+            name: names[metric["5"] - 1]
+            for name, metric in zip(names, metrics, strict=True)
+            if "5" in metric
+        }
 
 
 class Server(ThreadingHTTPServer):
@@ -178,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def numbers(rows: list[dict[str, str]]) -> list[dict[str, float]]:
     """Rows of metrics.csv as W&B should have them."""
-    return [{key: float(text) for key, text in row.items() if text} for row in rows]
+    return [{NAMES[key]: float(text) for key, text in row.items() if text} for row in rows]
 
 
 def processes_about(*words: str) -> list[int]:

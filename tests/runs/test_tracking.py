@@ -21,7 +21,7 @@ STARTS = (
     "import os, signal; from pathlib import Path; "
     "from vitladder.compose import compose_config; "
     "from vitladder.runs.tracking import make_tracker; "
-    "tracker = make_tracker(compose_config([]), {}, 'key', Path('outputs/study/key')); "
+    "tracker = make_tracker(compose_config([]), {}, Path('outputs/study/key'), 'train'); "
     "tracker.start(); "
 )
 
@@ -35,7 +35,7 @@ def folder() -> Path:
 
 
 def started(folder: Path) -> Tracker:
-    tracker = make_tracker(compose_config([]), {"n_params": 1}, folder.name, folder)
+    tracker = make_tracker(compose_config([]), {"n_params": 1}, folder, "train")
     tracker.start()
     return tracker
 
@@ -134,7 +134,7 @@ def test_what_a_server_does_not_take_while_a_run_trains_is_sent_later(
     server.lines_until, server.then = 20, then
     online = compose_config(["logger=wandb_online"])
     with open_rows(folder, last_step=0) as rows:
-        tracker = make_tracker(online, {}, folder.name, folder)
+        tracker = make_tracker(online, {}, folder, "train")
         tracker.start()
         assert server.has_run.wait(60)
         for step in range(1, 51):

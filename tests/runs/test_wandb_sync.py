@@ -31,7 +31,7 @@ def trained(folder: Path, last: int) -> None:
     """A folder as training leaves it, a row for each of so many steps; it goes on where it was."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {"study": "study", "logger": {"name": "wandb", "project": "p", "entity": None}}
-    write_about(folder, about_run(config, PLAN, folder.name))
+    write_about(folder, about_run(config, PLAN, folder.name, "vitladder train study=study"))
     done = len(read_rows(folder))
     with open_rows(folder, last_step=done) as rows:
         for step in range(done + 1, last + 1):
@@ -75,7 +75,8 @@ def test_a_run_is_sent_as_it_grows_and_not_again(server: Server) -> None:
     about = {key: run.about[key] for key in ("groupName", "jobType", "displayName", "project")}
     assert list(about.values()) == ["study", "train", "a", "p"]
     assert run.config["plan.n_params"]["value"] == 7
-    assert (run.summary["val_loss"], run.summary["status"]) == (0.1 + 0.2, "complete")
+    assert (run.summary["val/loss"], run.summary["status"]) == (0.1 + 0.2, "complete")
+    assert run.about["notes"] == "vitladder train study=study"
     assert run.exit_code == 0
 
 

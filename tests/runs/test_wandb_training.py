@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -100,6 +101,24 @@ def test_sync_brings_the_rows(trainings: dict[str | int, Trained], mode: str | i
     trained = trainings[mode]
     assert trained.sync() == "W&B runs uploaded: 1 now, 0 before\n"
     assert trained.has_all
+
+
+@pytest.mark.slow
+def test_dashboards_find_a_run_by_what_it_is(trainings: dict[str | int, Trained]) -> None:
+    [run] = trainings["ok"].server.runs.values()
+    assert run.about["tags"] == [
+        "attention=sdpa",
+        "position=sincos2d",
+        "precision=fp32",
+        "parallel=single",
+    ]
+    assert run.about["notes"].startswith("vitladder train study=s model.width=8")
+    assert (run.about["groupName"], run.about["jobType"]) == ("s", "train")
+    assert run.config["model.width"]["value"] == 8
+    assert {run.axes[name] for name in ("*", "val/loss") if name in run.axes} == {"compute/flops"}
+    last = json.loads(run.lines[max(run.lines)])
+    assert last["data/tokens"] == 16 * last["data/images"]
+    assert last["perf/step_ms"] == pytest.approx(64_000 / last["perf/images_per_s"])
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def _bare(config: Config, data: Prepared, steps: int) -> float:
 
 def _ours(config: Config, run_plan: Plan, data: Prepared, folder: Path) -> float:
     folder.mkdir()
-    tracker = make_tracker(config, asdict(run_plan), "bench", folder)
+    tracker = make_tracker(config, asdict(run_plan), folder, "vitladder bench --overhead")
     tracker.start()
     around = Surroundings(folder, torch.device("cpu"), tracker, current())
     outcome = fit(config, run_plan, data, around)

@@ -47,9 +47,10 @@ class NoTracker:
         """Finish nothing."""
 
 
-def make_tracker(config: Config, plan: Mapping[str, Any], run_key: str, folder: Path) -> Tracker:
-    """Return the tracker that the config asks for."""
-    return _tracker(config.logger.name, folder, about_run(asdict(config), plan, run_key))
+def make_tracker(config: Config, plan: Mapping[str, Any], folder: Path, command: str) -> Tracker:
+    """Return the tracker that the config asks for, of the run whose folder this is."""
+    about = about_run(asdict(config), plan, folder.absolute().name, command)
+    return _tracker(config.logger.name, folder, about)
 
 
 def _tracker(name: str, folder: Path, about: About) -> Tracker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from vitladder.runs.atomic import write_text
 from vitladder.runs.metrics import read_rows
 from vitladder.runs.reading import Unreadable, json_of, text_of
 from vitladder.runs.record import Record, read_record
+from vitladder.runs.wandb_names import in_wandb
 
 ID_FILE = ".wandb-id"
 ABOUT_FILE = ".wandb-about.json"
 SENT_FILE = ".wandb-sent.json"
 
+_TAGGED = ("attention", "position", "precision", "parallel")
 _OURS = ("wandb", "wandb_online")
 
 
@@ -36,6 +38,8 @@ class About:
     name: str
     config: dict[str, Any]
     summary: dict[str, Any] | None = None
+    tags: Sequence[str] = ()
+    notes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,10 @@ class Sent:
     summary: dict[str, Any]
 
 
-def about_run(config: Mapping[str, Any], plan: Mapping[str, Any], run_key: str) -> About:
-    """Describe a training run by its config, as nested mappings, and its plan."""
+def about_run(
+    config: Mapping[str, Any], plan: Mapping[str, Any], run_key: str, command: str
+) -> About:
+    """Describe a training run by its config, as nested mappings, its plan, and what was typed."""
     logger = config["logger"]
     return About(
         project=logger["project"],
@@ -60,6 +66,8 @@ def about_run(config: Mapping[str, Any], plan: Mapping[str, Any], run_key: str) 
         job_type="train",
         name=run_key,
         config=_flat({**config, "plan": plan}),
+        tags=[f"{group}={config[group]['name']}" for group in _TAGGED if group in config],
+        notes=command or None,
     )
 
 
@@ -87,7 +95,8 @@ def read_about(folder: Path) -> About | None:
     config = record.config if record else _config(folder)
     if config.get("logger", {}).get("name") not in _OURS:
         return None
-    return about_run(config, record.plan if record else {}, folder.name)
+    known = (record.plan, record.command) if record else ({}, "")
+    return about_run(config, known[0], folder.name, known[1])
 
 
 def _about(file: Path) -> About:
@@ -132,12 +141,9 @@ def draw_id() -> str:
 
 def summary_of(record: Record) -> dict[str, Any]:
     """C, N, D, loss and the rest, for W&B's scatter panels and sweeps."""
-    return known({**record.plan, **asdict(record.results), "status": record.status})
-
-
-def known(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is not None: W&B would plot the others as zero."""
-    return {key: value for key, value in row.items() if value is not None}
+    figures = {**asdict(record.results), "n_params": record.plan.get("n_params")}
+    config = _flat({**record.config, "plan": record.plan})
+    return in_wandb({**figures, "status": record.status}, config)
 
 
 def to_send(folder: Path, about: About) -> Sent:

@@ -8,28 +8,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from vitladder.runs.wandb_about import About, known
-
-_AXES = ("step", "images", "flops")
+from vitladder.runs.wandb_about import About
+from vitladder.runs.wandb_names import AXES, C, in_wandb
 
 
 class Session:
     """A W&B run that is open; rows that W&B has are not sent again."""
 
-    def __init__(self, run: Any) -> None:
-        """Take the open run, with C and D as possible x-axes."""
+    def __init__(self, run: Any, config: Mapping[str, Any]) -> None:
+        """Take the open run, with C as the x-axis of every curve."""
         self._run = run
+        self._config = config
         # Not run.step, which is 0 until a run that goes on has logged something (wandb 0.31).
         self.next_step = int(run.starting_step)
-        for axis in _AXES:
+        for axis in AXES:
             run.define_metric(axis, hidden=True)
-        run.define_metric("*", step_metric="flops")
+        run.define_metric("*", step_metric=C)
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Send one row of metrics.csv, once: a resumed run repeats some that W&B has."""
         step = int(row["step"])
         if step >= self.next_step:
-            self._run.log(known(row), step=step, commit=True)
+            self._run.log(in_wandb(row, self._config), step=step, commit=True)
             self.next_step = step + 1
 
     def log_cells(self, rows: Iterable[Mapping[str, str]]) -> None:
@@ -39,7 +39,7 @@ class Session:
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Send the figures that describe the whole run."""
-        self._run.summary.update(known(summary))
+        self._run.summary.update(summary)
 
     def has(self, summary: Mapping[str, Any]) -> bool:
         """Whether W&B knows these figures of the run."""
@@ -99,4 +99,4 @@ def open_session(
             finish_timeout_raises=True,
         ),
     )
-    return Session(run)
+    return Session(run, about.config)

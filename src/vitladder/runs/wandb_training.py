@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from vitladder.runs.wandb_about import About, draw_id, known, wandb_id, write_about
+from vitladder.runs.wandb_about import About, draw_id, wandb_id, write_about
 from vitladder.runs.wandb_follow import CONNECT_SECONDS, FINISH_SECONDS
 from vitladder.runs.wandb_process import Sender
 from vitladder.runs.wandb_session import Session, open_session
@@ -123,7 +123,7 @@ class OnlineTracker:
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Keep the figures that describe the whole run for the last word."""
-        self._summary = json.loads(json.dumps(known(summary), default=str))
+        self._summary = json.loads(json.dumps(summary, default=str))
 
     def finish(self, *, failed: bool) -> None:
         """Let the process send the rest, for a few seconds."""

@@ -24,6 +24,7 @@ from vitladder.runs.atomic import write_text
 from vitladder.runs.record import Record
 from vitladder.runs.storage import writing_in
 from vitladder.runs.tracking import NoTracker, Tracker, make_tracker
+from vitladder.runs.wandb_about import summary_of
 from vitladder.train.candidates import applied
 from vitladder.train.compiler import check_compiler
 from vitladder.train.device import DTYPE, device_name, pick_device, threads_of
@@ -72,7 +73,7 @@ def _lead(job: Job, world: World) -> Record:
                 known = _with(known, tuned=asdict(tuned))
             began = time.monotonic()
             write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(known.config)))
-            tracker = make_tracker(job.config, known.plan, known.run_key, folder)
+            tracker = make_tracker(job.config, known.plan, folder, known.command)
             tracker.start()
             try:
                 with writing_in(folder):
@@ -160,7 +161,7 @@ def _with(known: Record, **facts: Any) -> Record:
 def _tell(tracker: Tracker, done: Record) -> None:
     """Send the end of a recorded run; a tracker that fails cannot take the result away."""
     try:
-        tracker.summarise({**done.plan, **asdict(done.results), "status": done.status})
+        tracker.summarise(summary_of(done))
         tracker.finish(failed=done.status != "complete")
     except Exception:
         log.exception("the run is complete and recorded; only the tracker failed")
