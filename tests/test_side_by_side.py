@@ -28,8 +28,11 @@ def two_are_training() -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to_all", [True, False], ids=["to all processes", "to the command"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    ("how", "to_all"),
+    [(signal.SIGINT, True), (signal.SIGUSR1, False)],
+    ids=["Ctrl-C to all processes", "Slurm's warning to the command"],
+)
 def test_a_signal_lets_all_runs_save_and_starts_no_other(
     command: str,
     tmp_path: Path,
