@@ -59,9 +59,10 @@ def about_run(
 ) -> About:
     """Describe a training run by its config, as nested mappings, its plan, and what was typed."""
     logger = config["logger"]
+    project, entity = (logger["project"], logger["entity"]) if not _agent() else _of_sweep()
     return About(
-        project=logger["project"],
-        entity=logger["entity"],
+        project=project,
+        entity=entity,
         group=config["study"],
         job_type="train",
         name=run_key,
@@ -69,6 +70,16 @@ def about_run(
         tags=[f"{group}={config[group]['name']}" for group in _TAGGED if group in config],
         notes=command or None,
     )
+
+
+def _agent() -> bool:
+    """Whether an agent of W&B's sweeps has called this command."""
+    return "WANDB_SWEEP_ID" in os.environ
+
+
+def _of_sweep() -> tuple[str, str | None]:
+    """Project and entity of the sweep, where its agent's runs belong."""
+    return os.environ["WANDB_PROJECT"], os.environ.get("WANDB_ENTITY")
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -126,10 +137,12 @@ def wandb_id(folder: Path) -> str:
     """Return the W&B id of a run's folder, the same for all its sessions.
 
     It is drawn, not made of the run_key: W&B refuses one id in two places at once, and the same run
-    may be trained in two studies or on two machines.
+    may be trained in two studies or on two machines. An agent of W&B's sweeps has drawn it itself.
     """
     file = folder / ID_FILE
-    if not file.exists():
+    if _agent():
+        write_text(file, os.environ["WANDB_RUN_ID"])
+    elif not file.exists():
         write_text(file, draw_id())
     return file.read_text(encoding="utf-8")
 
