@@ -72,6 +72,7 @@ class Server(ThreadingHTTPServer):
             None
         )
         self.paths: list[str] = []
+        self.uploads: dict[str, bytes] = {}
         self.has_run = threading.Event()
         self.has_fallen = threading.Event()
         self.closing = threading.Event()
@@ -92,7 +93,10 @@ class Server(ThreadingHTTPServer):
         if "RunResumeStatus" in query or "HistoryTail" in query:
             return {"model": {"id": "P", "name": "p", "bucket": run and _resumed(name, run)}}
         if "CreateRunFiles" in query:
-            files = [{"name": name, "uploadUrl": self.url} for name in variables["files"]]
+            files = [
+                {"name": name, "uploadUrl": f"{self.url}/upload/{name}"}
+                for name in variables["files"]
+            ]
             return {"createRunFiles": {"runID": "R", "uploadHeaders": [], "files": files}}
         return {"viewer": {"id": "U", "entity": "e", "flags": "{}"}, "serverInfo": {"features": []}}
 
@@ -179,6 +183,8 @@ class Handler(BaseHTTPRequestHandler):
             return {"data": self.server.query(asked["query"], asked.get("variables") or {})}
         if self.path.endswith("/file_stream"):
             self.server.stream(self.path.split("/")[-2], json.loads(body))
+        if self.path.startswith("/upload/"):
+            self.server.uploads[self.path.removeprefix("/upload/")] = body
         return {}
 
     def _reset(self) -> None:

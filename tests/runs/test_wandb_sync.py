@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -11,6 +12,9 @@ from pathlib import Path
 import forked
 import pytest
 import yaml
+from laws_study import LAW, write_study
+from PIL import Image
+from wandb_artifacts import Artifacts
 from wandb_server import Server, numbers, processes_about
 
 from vitladder.compose import compose_config
@@ -148,6 +152,34 @@ def test_a_fit_is_sent_again_where_its_figures_have_changed(server: Server) -> N
         assert run.summary["fit/parametric/alpha"] == alpha
         assert (run.about["jobType"], run.exit_code) == ("fit", 0)
         assert sync(STUDY) == Synced(before=1)
+
+
+@pytest.mark.slow
+def test_a_fit_carries_its_tables_its_figures_and_its_files(server: Server) -> None:
+    artifacts = server.more = Artifacts(server.url)
+    write_study(STUDY)
+    forked.run("fit", str(STUDY), "--bootstrap", "40")
+    (STUDY / "figures").mkdir()
+    Image.new("RGB", (8, 8)).save(STUDY / "figures" / "isoflop.png")
+    track_fit(STUDY / "fit", "study", LoggerConfig("wandb", "p", None), {"fit/runs": 20})
+    assert sync(STUDY) == Synced(now=1)
+    [fit] = artifacts.of_kind("fit")
+    assert fit.name == "fit-study"
+    assert sorted(fit.files) == ["figures/isoflop.png", "fit.json", "runs.csv"]
+    for name in fit.files:
+        sent = [body for path, body in server.uploads.items() if path.endswith(f"/{name}")]
+        assert sent == [(STUDY / name).read_bytes()]
+    [run] = server.runs.values()
+    assert run.summary["fit/runs_table"]["nrows"] == 20
+    assert run.summary["figures/isoflop"]["format"] == "png"
+    [laws] = [json.loads(body) for path, body in server.uploads.items() if "table/fit/laws" in path]
+    rows = {(row[0], row[2]): row[3] for row in laws["data"]}
+    assert rows["parametric", "alpha"] == pytest.approx(LAW.alpha, abs=1e-4)
+    assert "compute/flops" not in run.summary
+    # Another picture is another fit; the same one is not.
+    assert sync(STUDY) == Synced(before=1)
+    Image.new("RGB", (8, 8), "red").save(STUDY / "figures" / "isoflop.png")
+    assert sync(STUDY) == Synced(now=1)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vitladder.config import Config, LoggerConfig
-from vitladder.runs.wandb_about import About, about_run
+from vitladder.runs.wandb_about import FIT_JOB, About, about_run
 from vitladder.runs.wandb_training import OfflineTracker, OnlineTracker
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def track_fit(folder: Path, study: str, logger: LoggerConfig, summary: Mapping[s
         project=logger.project,
         entity=logger.entity,
         group=study,
-        job_type="fit",
+        job_type=FIT_JOB,
         name=f"{study} fit",
         config={},
         summary=dict(summary),

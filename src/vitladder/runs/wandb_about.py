@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from vitladder.runs.atomic import write_text
 from vitladder.runs.metrics import read_rows
 from vitladder.runs.reading import Unreadable, json_of, text_of
 from vitladder.runs.record import Record, read_record
+from vitladder.runs.wandb_fit import digests
 from vitladder.runs.wandb_names import in_wandb
 
 ID_FILE = ".wandb-id"
 ABOUT_FILE = ".wandb-about.json"
+FIT_JOB = "fit"
 SENT_FILE = ".wandb-sent.json"
 
 _TAGGED = ("attention", "position", "precision", "parallel")
@@ -52,6 +54,7 @@ class Sent:
     entity: str | None
     last_step: int
     summary: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def about_run(
@@ -170,6 +173,7 @@ def to_send(folder: Path, about: About) -> Sent:
         entity=about.entity,
         last_step=int(rows[-1]["step"]) if rows else -1,
         summary=about.summary or (summary_of(record) if record else {}),
+        files=digests(folder.parent) if about.job_type == FIT_JOB else {},
     )
 
 

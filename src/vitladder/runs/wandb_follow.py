@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from vitladder.runs import metrics
-from vitladder.runs.wandb_about import read_about, wandb_id
+from vitladder.runs.wandb_about import FIT_JOB, read_about, wandb_id
 from vitladder.runs.wandb_process import only_sender, told
 from vitladder.runs.wandb_session import open_session
 
@@ -71,6 +71,8 @@ def follow(folder: Path, files: Path) -> None:
         # W&B's own limit does not hold while it still reads rows, and nobody else may end this.
         signal.alarm(math.ceil(FINISH_SECONDS) + 5)
         session.summarise(word["summary"])
+        if about.job_type == FIT_JOB:
+            session.attach_fit(folder.parent)
         session.finish(failed=word["failed"])
 
 

@@ -8,22 +8,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from vitladder.runs.wandb_about import About
+from vitladder.runs.wandb_about import FIT_JOB, About
+from vitladder.runs.wandb_fit import attach_fit
 from vitladder.runs.wandb_names import AXES, C, in_wandb
 
 
 class Session:
     """A W&B run that is open; rows that W&B has are not sent again."""
 
-    def __init__(self, run: Any, config: Mapping[str, Any]) -> None:
+    def __init__(self, run: Any, about: About) -> None:
         """Take the open run, with C as the x-axis of every curve."""
         self._run = run
-        self._config = config
+        self._config = about.config
         # Not run.step, which is 0 until a run that goes on has logged something (wandb 0.31).
         self.next_step = int(run.starting_step)
-        for axis in AXES:
-            run.define_metric(axis, hidden=True)
-        run.define_metric("*", step_metric=C)
+        if about.job_type != FIT_JOB:
+            for axis in AXES:
+                run.define_metric(axis, hidden=True)
+            run.define_metric("*", step_metric=C)
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Send one row of metrics.csv, once: a resumed run repeats some that W&B has."""
@@ -40,6 +42,10 @@ class Session:
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Send the figures that describe the whole run."""
         self._run.summary.update(summary)
+
+    def attach_fit(self, study: Path) -> None:
+        """Send the tables, figures and files of a study's fit."""
+        attach_fit(self._run, study)
 
     def has(self, summary: Mapping[str, Any]) -> bool:
         """Whether W&B knows these figures of the run."""
@@ -99,4 +105,4 @@ def open_session(
             finish_timeout_raises=True,
         ),
     )
-    return Session(run, about.config)
+    return Session(run, about)

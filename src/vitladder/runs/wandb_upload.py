@@ -37,6 +37,8 @@ def upload(folder: Path, files: Path) -> None:
         session = _session(folder, files, about)
         session.log_cells(row for row in read_rows(folder) if int(row["step"]) <= sent.last_step)
         session.summarise(sent.summary)
+        if sent.files:
+            session.attach_fit(folder.parent)
         session.finish(failed=failed)
         again = _session(folder, files, about)
         reached, summarised = again.next_step - 1, again.has(sent.summary)
