@@ -33,6 +33,7 @@ HELP = f"""vitladder {__version__}: a ladder of Vision Transformers, and the law
                                          the runs on several devices are (--parallel)
   vitladder export RUN FILE              write a run's last weights as plain timm loads them
   vitladder sync STUDY                   upload a study's offline Weights & Biases runs
+  vitladder dashboard STUDY              make its W&B workspace, or bring it up to date
 
 STUDY is a folder such as outputs/demo. KEY=VALUE is Hydra's syntax; every KEY stands in conf/.
 `vitladder --debug COMMAND ...` shows where in the program an error was raised.
@@ -288,6 +289,20 @@ def _sync(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _dashboard(arguments: Sequence[str]) -> int:
+    from vitladder.runs.wandb_dashboard import dashboard, save, specification
+
+    parser = _parser("dashboard", "make a study's W&B workspace, or bring it up to date")
+    parser.add_argument("study", type=Path, help="a study's folder, such as outputs/demo")
+    parser.add_argument("--entity", help="whose workspace, default the runs', or yours")
+    parser.add_argument("--project", help="default the runs'")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be made")
+    given = parser.parse_args(arguments)
+    shown = dashboard(given.study, given.entity, given.project)
+    print(specification(shown) if given.dry_run else save(given.study, shown))
+    return 0
+
+
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": _train,
     "plan": _plan,
@@ -301,6 +316,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "bench": _bench,
     "export": _export,
     "sync": _sync,
+    "dashboard": _dashboard,
 }
 
 

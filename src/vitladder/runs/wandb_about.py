@@ -23,6 +23,7 @@ from vitladder.runs.wandb_names import in_wandb
 ID_FILE = ".wandb-id"
 ABOUT_FILE = ".wandb-about.json"
 FIT_JOB = "fit"
+KERNEL, ENCODING = "kernel", "encoding"
 SENT_FILE = ".wandb-sent.json"
 
 _TAGGED = ("attention", "position", "precision", "parallel")
@@ -69,7 +70,7 @@ def about_run(
         group=config["study"],
         job_type="train",
         name=run_key,
-        config=_flat({**config, "plan": plan}),
+        config={**_flat({**config, "plan": plan}), **_plain(config)},
         tags=[f"{group}={config[group]['name']}" for group in _TAGGED if group in config],
         notes=command or None,
     )
@@ -83,6 +84,12 @@ def _agent() -> bool:
 def _of_sweep() -> tuple[str, str | None]:
     """Project and entity of the sweep, where its agent's runs belong."""
     return os.environ["WANDB_PROJECT"], os.environ.get("WANDB_ENTITY")
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What dashboards group by, under names without a dot, which W&B takes for a path."""
+    found = {KERNEL: config.get("attention", {}), ENCODING: config.get("position", {})}
+    return {name: group["name"] for name, group in found.items() if "name" in group}
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,163 @@
+"""`vitladder dashboard`: one workspace for a study, made once and then brought up to date."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import forked
+import pytest
+from laws_study import write_run, write_study
+from PIL import Image
+from wandb_server import Server
+
+from vitladder.runs.wandb_dashboard import dashboard
+from vitladder.runs.wandb_names import NAMES
+
+STUDY = Path("outputs/study")
+Here = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Views:
+    """What W&B does of workspaces: one of somebody else's is there already."""
+
+    def __init__(self) -> None:
+        theirs = {"id": "V0", "name": "nw-theirs-v", "displayName": "Theirs", "spec": "{}"}
+        self.kept: dict[str, dict[str, Any]] = {"V0": theirs}
+        self.touched: list[str] = []
+
+    def __call__(self, query: str, given: dict[str, Any]) -> dict[str, Any] | None:
+        if "upsertView" in query:
+            known = given.get("id") or f"V{len(self.kept)}"
+            self.touched.append(known)
+            names = ("name", "displayName", "spec", "entityName", "projectName")
+            self.kept[known] = {"id": known, **{name: given[name] for name in names}}
+            view = {"id": known, "name": given["name"]}
+            return {"upsertView": {"view": view, "inserted": "id" not in given}}
+        if "allViews" in query:
+            found = [one for one in self.kept.values() if one["name"] == given["viewName"]]
+            return {"project": {"allViews": {"edges": [{"node": one} for one in found]}}}
+        return None
+
+
+@pytest.fixture
+def views(server: Server) -> Views:
+    """A server that knows of workspaces."""
+    made = server.more = Views()
+    return made
+
+
+def sections(view: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The panels of each section, as W&B keeps them."""
+    spec = json.loads(view["spec"])["section"]
+    return {one["name"]: one["panels"] for one in spec["panelBankConfig"]["sections"]}
+
+
+@pytest.mark.slow
+def test_it_is_made_once_and_then_brought_up_to_date(views: Views) -> None:
+    write_study(STUDY)
+    first = forked.run("dashboard", str(STUDY), "--project", "p")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "/e/p?nw=" in first.stdout
+    [mine] = [view for known, view in views.kept.items() if known != "V0"]
+    assert (mine["displayName"], mine["entityName"], mine["projectName"]) == (
+        "vitladder: demo",
+        "e",
+        "p",
+    )
+    assert "Kernels and positions" not in sections(mine)
+    write_run(STUDY, "another", attention="flash")
+    second = forked.run("dashboard", str(STUDY), "--project", "p")
+    assert second.stdout == first.stdout
+    assert views.touched == [mine["id"]] * 2
+    assert "Kernels and positions" in sections(views.kept[mine["id"]])
+    assert set(views.kept) == {"V0", mine["id"]}
+
+
+@pytest.mark.slow
+def test_wandb_gets_the_axes_and_the_runs_of_the_study_alone(views: Views) -> None:
+    write_study(STUDY)
+    forked.run("dashboard", str(STUDY), "--entity", "lab", "--project", "p")
+    [mine] = [view for known, view in views.kept.items() if known != "V0"]
+    assert mine["entityName"] == "lab"
+    ladder = sections(mine)["Ladder"][0]["config"]
+    assert (ladder["xAxis"], ladder["yAxis"], ladder["zAxis"]) == (
+        "summary:compute/flops",
+        "summary:val/loss",
+        "summary:model/n_params",
+    )
+    assert ladder["xAxisLogScale"]
+    assert ladder["yAxisLogScale"]
+    assert ladder["showMinYAxisLine"]
+    curve = sections(mine)["Learning curves"][0]["config"]
+    assert (curve["xAxis"], curve["metrics"]) == ("compute/flops", ["val/loss"])
+    [runs] = json.loads(mine["spec"])["section"]["runSets"]
+    [only] = runs["filters"]["filters"]
+    assert (only["key"]["name"], only["op"], only["value"]) == ("group", "=", "demo")
+
+
+def test_a_dry_run_prints_the_specification_and_asks_nobody(here: Here) -> None:
+    write_study(STUDY)
+    (STUDY / "figures").mkdir()
+    Image.new("RGB", (8, 8)).save(STUDY / "figures" / "isoflop.png")
+    done = here("dashboard", str(STUDY), "--dry-run", "--entity", "lab")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = json.loads(done.stdout)
+    assert (shown["entity"], shown["project"], shown["group"]) == ("lab", "vitladder", "demo")
+    assert [one["name"] for one in shown["sections"]] == [
+        "Ladder",
+        "IsoFLOP",
+        "Learning curves",
+        "Throughput and MFU",
+        "Memory",
+        "Laws",
+    ]
+    assert shown["sections"][-1]["panels"][-1]["y"] == ["figures/isoflop"]
+
+
+def test_panels_show_what_runs_report() -> None:
+    write_study(STUDY)
+    write_run(STUDY, "another", attention="flash")
+    shown = dashboard(STUDY, None, None)
+    panels = [panel for one in shown.sections if one.name != "Laws" for panel in one.panels]
+    asked = {name for panel in panels for name in (*panel.y, panel.x, panel.colour) if name}
+    assert asked <= {*NAMES.values(), "perf/step_ms"}
+    assert {panel.group for panel in panels if panel.kind == "bars"} == {"kernel"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"WANDB_API_KEY": ""}, "API key"),
+        ({"WANDB_BASE_URL": "http://127.0.0.1:9"}, "W&B did not take the dashboard ("),
+    ],
+    ids=["no key", "no network"],
+)
+@pytest.mark.usefixtures("server")
+def test_what_is_missing_is_one_line(environment: dict[str, str], says: str) -> None:
+    write_study(STUDY)
+    done = forked.run("dashboard", str(STUDY), environment={"HOME": str(Path.cwd()), **environment})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("vitladder: W&B did not take the dashboard (")
+    assert says in done.stderr
+
+
+def test_without_the_extra_it_says_how_to_get_it(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_study(STUDY)
+    monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces", None)
+    done = here("dashboard", str(STUDY))
+    assert done.returncode == 2
+    assert "pip install 'vitladder[dashboard]'" in done.stderr
+
+
+def test_no_study_is_one_line(here: Here) -> None:
+    done = here("dashboard", "outputs/none")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "there is no folder outputs/none" in done.stderr
