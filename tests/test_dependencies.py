@@ -33,7 +33,8 @@ def normal(name: str) -> str:
 
 def declared() -> set[str]:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = (re.match(r"[A-Za-z0-9._-]+", line) for line in project["dependencies"])
+    asked = [*project["dependencies"], *project["optional-dependencies"]["dashboard"]]
+    found = (re.match(r"[A-Za-z0-9._-]+", line) for line in asked)
     return {normal(match.group()) for match in found if match}
 
 

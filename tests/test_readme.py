@@ -33,7 +33,8 @@ DECISIONS = [line for line in LINES if line.startswith(DECIDING)]
 AFTER_A_STUDY = [
     line
     for line in LINES
-    if line.startswith(("vitladder fit", "vitladder report")) and line not in TABLES
+    if line.startswith(("vitladder fit", "vitladder report", "vitladder watch"))
+    and line not in TABLES
 ]
 SCRIPTS = [line for line in LINES if line.startswith("python")]
 CHECKS = [line for line in LINES if "plugins check" in line]

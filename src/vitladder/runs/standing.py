@@ -68,11 +68,9 @@ class Standing:
         None where nothing runs, or has been measured yet.
         """
         todo = [run for run in self.runs if run.state in (RUNNING, WAITING)]
-        total = _sum([run.flops for run in todo])
+        left = _sum([None if run.flops is None else run.flops - run.done for run in todo])
         speed = sum(run.flops_per_s for run in todo)
-        if total is None or speed <= 0:
-            return None
-        return (total - sum(run.done for run in todo)) / speed
+        return None if left is None or speed <= 0 else left / speed
 
 
 def _sum(parts: Sequence[float | None]) -> float | None:
