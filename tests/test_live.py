@@ -106,8 +106,9 @@ def test_who_watches_a_study_sees_it_to_its_end() -> None:
 
 
 @pytest.mark.slow
-def test_a_multirun_on_a_terminal_shows_its_study(command: str) -> None:
-    arguments = ["train", "-m", *STUDY, "compute.steps=1500", "seed=0,1"]
+@pytest.mark.parametrize("workers", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
+def test_a_multirun_on_a_terminal_shows_its_study(command: str, workers: list[str]) -> None:
+    arguments = ["train", "-m", *STUDY, "compute.steps=1500", "seed=0,1", *workers]
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [command, *arguments],
@@ -126,8 +127,9 @@ def test_a_multirun_on_a_terminal_shows_its_study(command: str) -> None:
         os.close(ours)
         output, _ = process.communicate()
     assert process.returncode == 0
-    assert re.search(rb"[01] of 2 runs done, 1 running, [01] waiting", shown)
+    assert re.search(rb"[01] of 2 runs done, [12] running, [01] waiting", shown)
     assert b"% of" in shown
     # What goes into a file is there whole, without the table.
     assert output.count(" complete: width") == 2
     assert "running" not in output
+    assert not [file for file in Path("outputs/live").iterdir() if file.name.startswith(".")]

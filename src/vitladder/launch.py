@@ -69,7 +69,9 @@ def _launch(arguments: Sequence[str]) -> int:
             _check_here(waiting)
         _prepare(waiting)
         command = shlex.join(["vitladder", "train", *arguments])
-        with invoked(command, multirun=multirun, comes_back=multirun and listed) as invocation:
+        shown = multirun and sys.stderr.isatty()
+        turns = {"multirun": multirun, "comes_back": multirun and listed, "shown": shown}
+        with invoked(command, **turns) as invocation:
             each_had_its_turn = _train(overrides, runs, waiting if listed else [], invocation)
         if not listed:
             places = invoked_places(places[0].outputs, places[0].study, invocation)
@@ -89,14 +91,13 @@ def _train(
     ordered = [*(["-m"] if invocation.multirun else []), *overrides]
     studies = sorted({run.place.study_folder for run in runs})
     workers = invocation.comes_back and trains_side_by_side(overrides)
-    looked_at = invocation.multirun and sys.stderr.isatty()
     with ExitStack() as stack:
         for study in studies:
             stack.callback(clear_stop, study, invocation)
             if rank_together() == 0:
                 stack.enter_context(announced(study, invocation, _announced(study, waiting)))
-        if looked_at:
-            stack.enter_context(shown_while_training(studies))
+        if invocation.shown:
+            stack.enter_context(shown_while_training(studies, invocation))
         if workers:
             stack.enter_context(workers_save_first(studies))
         return _hand_over_all(ordered, waiting, invocation)

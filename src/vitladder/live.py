@@ -20,6 +20,8 @@ from rich.text import Text
 
 from vitladder.errors import UserError
 from vitladder.runs.announced import Announcement
+from vitladder.runs.invocation import Invocation
+from vitladder.runs.said import Said
 from vitladder.runs.standing import RUNNING, STOPPED, WAITING, RunStanding, Standing, StudyReader
 
 _TABLE_SECONDS = 1.0
@@ -75,9 +77,10 @@ def _watch_lines(reader: StudyReader) -> Standing:
 
 
 @contextmanager
-def shown_while_training(studies: Sequence[Path]) -> Iterator[None]:
+def shown_while_training(studies: Sequence[Path], invocation: Invocation) -> Iterator[None]:
     """Show the studies on this command's own terminal, above it what the runs print."""
     readers = [StudyReader(study) for study in studies]
+    said = [Said(study, invocation) for study in studies]
     console = Console(stderr=True)
     over = threading.Event()
     live = Live(
@@ -90,6 +93,8 @@ def shown_while_training(studies: Sequence[Path]) -> Iterator[None]:
 
     def renew() -> None:
         while not over.wait(_TABLE_SECONDS):
+            for one in said:
+                one.repeat()
             rows = _rows(console) // len(readers)
             try:
                 shown = [table(reader.read(), rows) for reader in readers]
@@ -106,6 +111,8 @@ def shown_while_training(studies: Sequence[Path]) -> Iterator[None]:
         finally:
             over.set()
             thread.join()
+            for one in said:
+                one.repeat()
 
 
 def _rows(console: Console) -> int:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 _VARIABLE = "VITLADDER_INVOCATION"
-_STOP, _INTERRUPT = ".stop-", ".interrupt-"
+_STOP, _INTERRUPT, _SAID = ".stop-", ".interrupt-", ".said-"
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Invocation:
     """One call of `vitladder train`: its words, a name of its own, its process, one run or many.
 
     It `comes_back` later to a run that another command is training, or waits for it there and then.
+    Where it is `shown` on a terminal, it alone may write there.
     """
 
     command: str
@@ -27,12 +28,14 @@ class Invocation:
     process: int
     multirun: bool
     comes_back: bool = False
+    shown: bool = False
 
 
 @contextmanager
-def invoked(command: str, *, multirun: bool, comes_back: bool) -> Iterator[Invocation]:
+def invoked(command: str, *, multirun: bool, comes_back: bool, shown: bool) -> Iterator[Invocation]:
     """Make this command known to the processes that it starts."""
-    invocation = Invocation(command, uuid.uuid4().hex[:12], os.getpid(), multirun, comes_back)
+    name = uuid.uuid4().hex[:12]
+    invocation = Invocation(command, name, os.getpid(), multirun, comes_back, shown)
     os.environ[_VARIABLE] = json.dumps(asdict(invocation))
     try:
         yield invocation
@@ -84,14 +87,14 @@ def interruption_requested(study: Path, invocation: Invocation) -> bool:
 
 
 def clear_stop(study: Path, invocation: Invocation) -> None:
-    """Forget the requests at the end of the command."""
-    _stop_file(study, invocation).unlink(missing_ok=True)
-    _interruption_file(study, invocation).unlink(missing_ok=True)
+    """Forget the requests, and what was said, at the end of the command."""
+    for file in (_stop_file, _interruption_file, said_file):
+        file(study, invocation).unlink(missing_ok=True)
 
 
 def requests_of_the_dead(study: Path, alive: Collection[str]) -> list[Path]:
     """Return the requests of commands that were killed; `alive` are the names of the others."""
-    files = [*study.glob(f"{_STOP}*"), *study.glob(f"{_INTERRUPT}*")]
+    files = [file for prefix in (_STOP, _INTERRUPT, _SAID) for file in study.glob(f"{prefix}*")]
     return [file for file in files if file.name.rpartition("-")[2] not in alive]
 
 
@@ -101,3 +104,8 @@ def _stop_file(study: Path, invocation: Invocation) -> Path:
 
 def _interruption_file(study: Path, invocation: Invocation) -> Path:
     return study / f"{_INTERRUPT}{invocation.name}"
+
+
+def said_file(study: Path, invocation: Invocation) -> Path:
+    """Where its workers write the lines that it prints for them."""
+    return study / f"{_SAID}{invocation.name}"

@@ -24,6 +24,7 @@ from vitladder.runs.invocation import (
     stop_requested,
 )
 from vitladder.runs.record import Record
+from vitladder.runs.said import said_by_the_command
 from vitladder.runs.sweep import Place
 from vitladder.side_by_side import is_worker, leave_signals_to_the_command
 from vitladder.together import check_together, processes_together
@@ -66,7 +67,8 @@ def _in_worker(config: Config, shape: DataShape, place: Place) -> float | None:
     """Train in a process beside others; an interruption ends the study, but not this process."""
     leave_signals_to_the_command(place.study_folder)
     try:
-        return _loss(_one_process(config, shape, place))
+        with said_by_the_command(place.study_folder):
+            return _loss(_one_process(config, shape, place))
     except KeyboardInterrupt:
         request_interruption(place.study_folder)
         return None
