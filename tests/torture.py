@@ -146,7 +146,7 @@ def compare(outputs: Path, reference: Path, toll: Toll) -> None:
     expected = {folder.name for folder in (reference / "default").iterdir() if folder.is_dir()}
     toll.differences += [f"{name}: in one study alone" for name in there ^ expected]
     toll.studies += 1
-    toll.stray_files += [str(file) for file in (outputs / "default").iterdir() if file.is_file()]
+    toll.stray_files += [str(file) for file in (outputs / "default").glob(".*")]
     for name in sorted(there & expected):
         run, whole = outputs / "default" / name, reference / "default" / name
         toll.runs += 1
