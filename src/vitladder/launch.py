@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vitladder.before_training import check, check_here, prepare_data
 from vitladder.compose import (
     check_is_one_run,
     compose_config,
@@ -26,8 +27,6 @@ from vitladder.compute.forecast import forecast
 from vitladder.compute.machine import machine_of
 from vitladder.compute.plan import plan
 from vitladder.compute.ways_out import ways_out
-from vitladder.data.augment import check as check_augment
-from vitladder.data.cache import prepare
 from vitladder.errors import UserError
 from vitladder.hand_over import Planned, hand_over
 from vitladder.live import shown_while_training
@@ -36,7 +35,6 @@ from vitladder.requeue import requeued
 from vitladder.runs.announced import Announced, announced, forget_the_dead
 from vitladder.runs.claim import is_busy, left_over, wait_for_one
 from vitladder.runs.invocation import Invocation, clear_stop, invoked, stop_requested
-from vitladder.runs.storage import check_writable
 from vitladder.runs.sweep import Place, invoked_places, print_summary
 from vitladder.side_by_side import workers_save_first
 from vitladder.together import check_together, rank_together
@@ -64,10 +62,10 @@ def _launch(arguments: Sequence[str]) -> int:
     for study in {place.study_folder for place in places}:
         forget_the_dead(study)
     if waiting or not listed:
-        _check(waiting)
+        check(waiting)
         if not (multirun and trains_elsewhere(overrides)):
-            _check_here(waiting)
-        _prepare(waiting)
+            check_here(waiting)
+        prepare_data(waiting)
         command = shlex.join(["vitladder", "train", *arguments])
         shown = multirun and sys.stderr.isatty()
         turns = {"multirun": multirun, "comes_back": multirun and listed, "shown": shown}
@@ -184,72 +182,6 @@ def _different(jobs: Sequence[Sequence[str]]) -> list[Planned]:
         if key not in runs:
             runs[key] = Planned(job, config, data, place_of(config))
     return list(runs.values())
-
-
-def _check(runs: Sequence[Planned]) -> None:
-    """Raise UserError for what would fail in a run wherever it trains: budgets, images, room."""
-    from vitladder.train.optimizer import check_optimizer
-
-    for run in runs:
-        _check_is_here(run)
-        cost = plan(run.config, run.data)
-        check_optimizer(run.config)
-        check_augment(run.config.data.augment, run.config.model.image_size or 0)
-        check_writable(run.place.study_folder, _checkpoint_bytes(run, cost.n_params))
-
-
-def _checkpoint_bytes(run: Planned, n_params: int) -> int:
-    """Return what a run's checkpoints will take more: weights, two moments, their average.
-
-    Two are kept while a third is written; those that lie there already need no more room.
-    """
-    from vitladder.train.checkpoint_files import KEPT, saved_checkpoints
-
-    copies = 4 if run.config.optim.ema is not None else 3
-    element = 8 if run.config.precision.name == "fp64" else 4
-    missing = KEPT + 1 - len(saved_checkpoints(run.place.folder)[:KEPT])
-    return missing * copies * element * n_params
-
-
-def _check_here(runs: Sequence[Planned]) -> None:
-    """Raise UserError for what this machine cannot train: devices, plugins, compilers."""
-    from vitladder.train.compiler import check_compiler
-    from vitladder.train.device import DTYPE, pick_device
-    from vitladder.train.heap import check_allocator
-    from vitladder.train.parallel import check_parallel_here
-    from vitladder.train.plugin_outputs import check_outputs
-    from vitladder.train.precision import check_precision
-    from vitladder.train.serving import check_plugins
-
-    for run in runs:
-        check_together(run.config.parallel, multirun=False)
-        device = pick_device(run.config.parallel.device)
-        check_precision(run.config.precision.name, device)
-        check_parallel_here(run.config, device)
-        check_plugins(run.config, device.type, DTYPE[run.config.precision.name])
-        check_outputs(run.config, device)
-        if run.config.compile:
-            check_compiler(device.type)
-        if run.config.keep_memory:
-            check_allocator(device.type)
-
-
-def _check_is_here(run: Planned) -> None:
-    if run.config.hardware is not None:
-        raise UserError(
-            f"hardware={run.config.hardware} is for `vitladder plan`; a run trains on the machine "
-            f"that is here"
-        )
-
-
-def _prepare(runs: Sequence[Planned]) -> None:
-    """Decode the images of every different data set once, before runs side by side would."""
-    different = {
-        json.dumps([asdict(run.config.data), run.config.model.image_size]): run for run in runs
-    }
-    for run in different.values():
-        size, channels = run.config.model.image_size or 0, run.config.model.channels or 0
-        prepare(run.config.data, image_size=size, channels=channels, folder=run.place.cache)
 
 
 def _jobs(command: str, overrides: Sequence[str], multirun: bool) -> Sequence[Sequence[str]]:
