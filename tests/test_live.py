@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from laws_study import write_run
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from vitladder.live import duration, line, table
 from vitladder.runs.announced import Announcement
@@ -23,22 +25,24 @@ STUDY = ["model=micro-8", "log_every=5", "logger=csv", "threads=1", "study=live"
 COMMAND = Announcement("vitladder train -m seed=0,1", "name", 7, "here", [])
 
 
-def run(key: str, state: str, done: float, speed: float = 0.0) -> RunStanding:
-    return RunStanding(key, state, "16x2", 4000, 1e10, done, 0.5, None, 900.0, 0.25, speed)
+def run(key: str, state: str, done: float) -> RunStanding:
+    return RunStanding(key, state, "16x2", 21_340_000, 1e10, done, 0.5, None, 900.0, 0.25)
 
 
 STANDING = Standing(
     "demo",
     [COMMAND],
-    [run("aa", "complete", 1e10), run("bb", "running", 5e9, 1e8), run("cc", "waiting", 0.0)],
+    [run("aa", "complete", 1e10), run("bb", "running", 5e9), run("cc", "waiting", 0.0)],
+    1e8,
 )
 
 
 def drawn(standing: Standing, rows: int = 20, width: int = 120) -> list[str]:
-    console = Console(width=width, record=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
-    console.print(table(standing, rows))
-    console.file.close()
-    return [row.rstrip() for row in console.export_text().splitlines()]
+    """The lines of the table on a terminal of this width, with room for so many runs."""
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(width=width, record=True, file=nowhere)
+        console.print(table(standing, ConsoleDimensions(width, rows + 8)))
+        return [row.rstrip() for row in console.export_text().splitlines()]
 
 
 def test_a_study_in_one_line() -> None:
@@ -69,6 +73,19 @@ def test_a_small_screen_shows_what_runs_and_counts_the_rest() -> None:
     rows = drawn(many, rows=3)
     assert rows[-1] == "and 97 more"
     assert rows[-4].startswith("bb")
+
+
+@pytest.mark.parametrize("width", [80, 90, 100, 110, 120, 200])
+def test_nothing_is_cut_on_a_terminal_of_any_usual_width(width: int) -> None:
+    key = "0e5b86d360ab"
+    wide = RunStanding(
+        key, "interrupted", "1024x24", 303_000_000, 3.91e21, 1e21, 0.5, 0.4, 99_999.0
+    )
+    head, _, _, names, row = drawn(Standing("demo", [COMMAND], [wide]), width=width)
+    assert "…" not in row + names
+    assert [len(line) <= width for line in (head, names, row)] == [True] * 3
+    assert {key, "interrupted", "303M", "0.5000", "0.4000"} <= set(row.split())
+    assert ("MFU" in names) == (width >= 104)
 
 
 @given(st.floats(0, 1e8))
@@ -105,14 +122,12 @@ def test_who_watches_a_study_sees_it_to_its_end() -> None:
     assert not list(Path("outputs/live").glob(".a*"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
-def test_a_multirun_on_a_terminal_shows_its_study(command: str, workers: list[str]) -> None:
-    arguments = ["train", "-m", *STUDY, "compute.steps=1500", "seed=0,1", *workers]
+def on_a_terminal(arguments: list[str], *, wholly: bool) -> tuple[int, str, str]:
+    """Exit code, what a terminal was given, and what came out elsewhere: nothing if it is wholly."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [command, *arguments],
-        stdout=subprocess.PIPE,
+        arguments,
+        stdout=theirs if wholly else subprocess.PIPE,
         stderr=theirs,
         env={**os.environ, "COLUMNS": "140", "TERM": "xterm"},
         text=True,
@@ -126,10 +141,39 @@ def test_a_multirun_on_a_terminal_shows_its_study(command: str, workers: list[st
                 break
         os.close(ours)
         output, _ = process.communicate()
-    assert process.returncode == 0
-    assert re.search(rb"[01] of 2 runs done, [12] running, [01] waiting", shown)
-    assert b"% of" in shown
-    # What goes into a file is there whole, without the table.
-    assert output.count(" complete: width") == 2
+    return process.returncode, shown.decode(), output or ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wholly", [True, False], ids=["a terminal", "a file for the output"])
+@pytest.mark.parametrize("workers", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
+def test_a_multirun_on_a_terminal_shows_its_study(
+    command: str, workers: list[str], wholly: bool
+) -> None:
+    arguments = ["train", "-m", *STUDY, "compute.steps=1500", "seed=0,1", *workers]
+    code, shown, output = on_a_terminal([command, *arguments], wholly=wholly)
+    assert code == 0
+    assert re.search(r"[01] of 2 runs done, [12] running, [01] waiting", shown)
+    assert "% of" in shown
+    # What the runs print is there, once, and whole in a file.
+    assert (shown if wholly else output).count(" complete: width") == 2
     assert "running" not in output
     assert not [file for file in Path("outputs/live").iterdir() if file.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_who_has_seen_enough_is_not_told_that_training_stopped(command: str) -> None:
+    write_run(Path("outputs/live"), "a", status="interrupted")
+    with (Path("outputs/live/a/.lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            [command, "watch", "outputs/live"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert "1 running" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.communicate()[1] == ""
+    assert process.returncode == 130

@@ -36,6 +36,7 @@ from vitladder.runs.announced import Announced, announced, forget_the_dead
 from vitladder.runs.claim import is_busy, left_over, wait_for_one
 from vitladder.runs.invocation import Invocation, clear_stop, invoked, stop_requested
 from vitladder.runs.sweep import Place, invoked_places, print_summary
+from vitladder.runs.wandb_about import check_agent
 from vitladder.side_by_side import workers_save_first
 from vitladder.together import check_together, rank_together
 from vitladder.train.task import place_of, resolved
@@ -53,6 +54,7 @@ def launch(arguments: Sequence[str]) -> int:
 def _launch(arguments: Sequence[str]) -> int:
     multirun, overrides = _split(arguments, "train")
     if multirun:
+        check_agent()
         check_together(compose_config(fixed_overrides(overrides)).parallel, multirun=True)
     listed = not multirun or lists_its_runs(overrides)
     runs = planned(_jobs("train", overrides, multirun) if listed else [fixed_overrides(overrides)])
@@ -67,9 +69,8 @@ def _launch(arguments: Sequence[str]) -> int:
             check_here(waiting)
         prepare_data(waiting)
         command = shlex.join(["vitladder", "train", *arguments])
-        shown = multirun and sys.stderr.isatty()
-        turns = {"multirun": multirun, "comes_back": multirun and listed, "shown": shown}
-        with invoked(command, **turns) as invocation:
+        shown, comes_back = multirun and sys.stderr.isatty(), multirun and listed
+        with invoked(command, multirun=multirun, comes_back=comes_back, shown=shown) as invocation:
             each_had_its_turn = _train(overrides, runs, waiting if listed else [], invocation)
         if not listed:
             places = invoked_places(places[0].outputs, places[0].study, invocation)

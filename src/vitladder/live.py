@@ -5,20 +5,24 @@ It only reads; any number may look on.
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from vitladder.errors import UserError
+from vitladder.report.notation import si
 from vitladder.runs.announced import Announcement
 from vitladder.runs.invocation import Invocation
 from vitladder.runs.said import Said
@@ -26,6 +30,7 @@ from vitladder.runs.standing import RUNNING, STOPPED, WAITING, RunStanding, Stan
 
 _TABLE_SECONDS = 1.0
 _LINE_SECONDS = 30.0
+_JOIN_SECONDS = 5.0
 _STYLE = {
     "complete": "green",
     "diverged": "yellow",
@@ -38,7 +43,8 @@ _STYLE = {
 # What one wants to see first, where the screen has not room for all.
 _ORDER = (RUNNING, "failed", "interrupted", STOPPED, "diverged", WAITING, "complete")
 _ROOM = 8  # lines of a terminal that are not rows of the table
-_BAR = 16
+_LEAST_ROWS = 3
+_BAR = 12
 
 
 def watch(study: Path) -> int:
@@ -46,19 +52,25 @@ def watch(study: Path) -> int:
 
     Raises UserError where there is no study.
     """
-    reader = StudyReader(study)
-    standing = _watch_table(reader) if sys.stdout.isatty() else _watch_lines(reader)
+    reader, console = StudyReader(study), Console()
+    redraws = console.is_terminal and not console.is_dumb_terminal
+    # The terminal is left as it was, also by `timeout`.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        standing = _watch_table(reader, console) if redraws else _watch_lines(reader)
+    except KeyboardInterrupt:
+        # Who looked on has seen enough; nothing else has stopped.
+        return 128 + signal.SIGINT
     return int(standing.count("failed", "interrupted", STOPPED) > 0)
 
 
-def _watch_table(reader: StudyReader) -> Standing:
-    console = Console()
+def _watch_table(reader: StudyReader, console: Console) -> Standing:
     standing = reader.read()
-    with Live(table(standing, _rows(console)), console=console, auto_refresh=False) as live:
+    with Live(table(standing, console.size), console=console, auto_refresh=False) as live:
         while standing.alive:
             time.sleep(_TABLE_SECONDS)
             standing = reader.read()
-            live.update(table(standing, _rows(console)), refresh=True)
+            live.update(table(standing, console.size), refresh=True)
     return standing
 
 
@@ -79,44 +91,49 @@ def _watch_lines(reader: StudyReader) -> Standing:
 @contextmanager
 def shown_while_training(studies: Sequence[Path], invocation: Invocation) -> Iterator[None]:
     """Show the studies on this command's own terminal, above it what the runs print."""
-    readers = [StudyReader(study) for study in studies]
-    said = [Said(study, invocation) for study in studies]
     console = Console(stderr=True)
-    over = threading.Event()
+    # What goes into a file stays out of the terminal.
     live = Live(
         console=console,
         auto_refresh=False,
         transient=True,
-        # What goes into a file stays out of the terminal.
         redirect_stdout=sys.stdout.isatty(),
     )
-
-    def renew() -> None:
-        while not over.wait(_TABLE_SECONDS):
-            for one in said:
-                one.repeat()
-            rows = _rows(console) // len(readers)
-            try:
-                shown = [table(reader.read(), rows) for reader in readers]
-            except (UserError, OSError):
-                # What a run meets there it says itself.
-                continue
-            live.update(Group(*shown), refresh=True)
-
-    thread = threading.Thread(target=renew, daemon=True)
+    views = [_View(StudyReader(study), Said(study, invocation)) for study in studies]
+    over = threading.Event()
+    thread = threading.Thread(target=_renew, args=(views, live, console, over), daemon=True)
     with live:
         thread.start()
         try:
             yield
         finally:
             over.set()
-            thread.join()
-            for one in said:
-                one.repeat()
+            thread.join(_JOIN_SECONDS)
+            _repeat(views)
 
 
-def _rows(console: Console) -> int:
-    return max(3, console.height - _ROOM)
+@dataclass(frozen=True)
+class _View:
+    """A study on the terminal: how it stands, and what its workers say."""
+
+    reader: StudyReader
+    said: Said
+
+
+def _renew(views: Sequence[_View], live: Live, console: Console, over: threading.Event) -> None:
+    while not over.wait(_TABLE_SECONDS):
+        _repeat(views)
+        room = ConsoleDimensions(console.width, console.height // len(views))
+        # What a run meets on the disk it says itself.
+        with suppress(UserError, OSError):
+            live.update(Group(*(table(view.reader.read(), room) for view in views)), refresh=True)
+
+
+def _repeat(views: Sequence[_View]) -> None:
+    # Who does not read on, or a disk that is gone, takes the lines: the runs' logs have them too.
+    with suppress(OSError):
+        for view in views:
+            view.said.repeat()
 
 
 def line(standing: Standing) -> str:
@@ -127,14 +144,15 @@ def line(standing: Standing) -> str:
     return "; ".join([*parts, *_left(standing)])
 
 
-def table(standing: Standing, rows: int) -> Group:
-    """The study's head, and a table of its runs, of so many rows at most."""
+def table(standing: Standing, room: ConsoleDimensions) -> Group:
+    """The study's head, and a table of its runs, as much of them as there is room for."""
     head = Text(f"{standing.study}: {_counts(standing)}")
     lines: list[Text | Table] = [head, *(_command(one) for one in standing.commands)]
     if standing.share is not None:
         lines.append(_study_bar(standing))
+    rows = max(_LEAST_ROWS, room.height - _ROOM)
     shown = sorted(standing.runs, key=lambda run: _ORDER.index(run.state))[:rows]
-    lines.append(_runs_table(shown))
+    lines.append(_runs_table(shown, room.width))
     if len(shown) < len(standing.runs):
         lines.append(Text(f"and {len(standing.runs) - len(shown)} more", style="dim"))
     return Group(*lines)
@@ -149,38 +167,33 @@ def _study_bar(standing: Standing) -> Table:
     share = standing.share or 0.0
     grid = Table.grid(padding=(0, 1))
     said = f"{100 * share:.1f} % of {_flops(standing):.3g} FLOPs"
-    grid.add_row(ProgressBar(1.0, share, width=2 * _BAR), "; ".join([said, *_left(standing)]))
+    bar = ProgressBar(1.0, share, width=_BAR)
+    grid.add_row(bar, Text("; ".join([said, *_left(standing)]), overflow="ellipsis", no_wrap=True))
     return grid
 
 
-def _runs_table(runs: Sequence[RunStanding]) -> Table:
+def _runs_table(runs: Sequence[RunStanding], width: int) -> Table:
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("run", "state"):
-        made.add_column(column, no_wrap=True)
-    for column in ("shape", "N", "C"):
-        made.add_column(column, justify="right", no_wrap=True)
-    made.add_column("progress in C", no_wrap=True)
-    for column in ("train loss", "val loss", "images/s", "MFU"):
-        made.add_column(column, justify="right", no_wrap=True)
+    columns = [column for column in _COLUMNS if width >= column.from_width]
+    for column in columns:
+        made.add_column(column.name, justify=column.justify, no_wrap=True)
     for run in runs:
-        made.add_row(*_cells(run))
+        made.add_row(*(column.cell(run) for column in columns))
     return made
 
 
-def _cells(run: RunStanding) -> list[str | Text | ProgressBar]:
-    share = run.done / run.flops if run.flops else 0.0
-    return [
-        run.run_key,
-        Text(run.state, style=_STYLE[run.state]),
-        run.shape,
-        _cell(run.n_params, ","),
-        _cell(run.flops, ".3g"),
-        ProgressBar(1.0, min(share, 1.0), width=_BAR),
-        _cell(run.train_loss, ".4f"),
-        _cell(run.val_loss, ".4f"),
-        _cell(run.images_per_s, ",.0f"),
-        _cell(run.mfu, ".1%"),
-    ]
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table, on terminals of at least this width."""
+
+    name: str
+    cell: Callable[[RunStanding], str | Text | ProgressBar]
+    from_width: int = 0
+    justify: Literal["left", "right"] = "right"
+
+
+def _progress(run: RunStanding) -> ProgressBar:
+    return ProgressBar(1.0, min(run.done / run.flops, 1.0) if run.flops else 0.0, width=_BAR)
 
 
 def _cell(value: float | None, how: str) -> str:
@@ -217,3 +230,17 @@ def duration(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {rest} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+_COLUMNS = (
+    _Column("run", lambda run: run.run_key, justify="left"),
+    _Column("state", lambda run: Text(run.state, style=_STYLE[run.state]), justify="left"),
+    _Column("shape", lambda run: run.shape, from_width=114),
+    _Column("N", lambda run: "" if run.n_params is None else si(run.n_params)),
+    _Column("C", lambda run: _cell(run.flops, ".3g"), from_width=86),
+    _Column("of C", _progress, justify="left"),
+    _Column("train loss", lambda run: _cell(run.train_loss, ".4f")),
+    _Column("val loss", lambda run: _cell(run.val_loss, ".4f")),
+    _Column("images/s", lambda run: _cell(run.images_per_s, ",.0f"), from_width=98),
+    _Column("MFU", lambda run: _cell(run.mfu, ".1%"), from_width=104),
+)

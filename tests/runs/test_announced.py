@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from vitladder.runs.announced import Announced, announced, forget_the_dead, read_announcements
@@ -55,3 +56,36 @@ def test_half_an_announcement_is_none_yet() -> None:
         file = STUDY / ".announced-one.json"
         file.write_text(file.read_text()[:40])
         assert names() == []
+
+
+def test_a_command_that_begins_is_not_taken_for_a_dead_one() -> None:
+    ended = threading.Event()
+
+    def forget() -> None:
+        while not ended.is_set():
+            forget_the_dead(STUDY)
+
+    STUDY.mkdir(parents=True)
+    others = [threading.Thread(target=forget) for _ in range(2)]
+    for other in others:
+        other.start()
+    try:
+        for number in range(300):
+            with announced(STUDY, invocation(f"n{number}"), RUNS):
+                (STUDY / f".interrupt-n{number}").touch()
+                forget_the_dead(STUDY)
+                assert f"n{number}" in names()
+                assert (STUDY / f".interrupt-n{number}").exists()
+            (STUDY / f".interrupt-n{number}").unlink(missing_ok=True)
+    finally:
+        ended.set()
+        for other in others:
+            other.join()
+
+
+def test_what_a_live_command_asks_is_kept_also_where_it_cannot_be_read() -> None:
+    with announced(STUDY, invocation("one"), RUNS):
+        (STUDY / ".announced-one.json").write_text("{")
+        (STUDY / ".interrupt-one").touch()
+        forget_the_dead(STUDY)
+        assert (STUDY / ".interrupt-one").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from vitladder.errors import UserError
 from vitladder.runs.announced import Announced, announced
 from vitladder.runs.claim import claimed
 from vitladder.runs.invocation import Invocation
-from vitladder.runs.metrics import open_rows, read_last, write_row
+from vitladder.runs.metrics import open_rows, write_row
 from vitladder.runs.standing import RunStanding, Standing, StudyReader
 from vitladder.runs.sweep import Place
 
@@ -87,6 +88,13 @@ def test_a_run_that_failed_before_waits_for_a_command_that_will_try_it_again() -
         assert states() == {"a": "waiting"}
 
 
+def test_a_run_that_one_command_saw_fail_waits_for_another_that_announced_it() -> None:
+    write_run(STUDY, "a", status="failed")
+    of_command("a", "mine")
+    with announcing("a"), announcing("a", name="theirs"):
+        assert states() == {"a": "waiting"}
+
+
 def test_progress_and_time_are_counted_in_flops() -> None:
     write_run(STUDY, "done", flops=3e10, status="complete")
     rows("now", *range(1, 6))
@@ -101,17 +109,32 @@ def test_progress_and_time_are_counted_in_flops() -> None:
     assert (now.train_loss, now.val_loss, now.images_per_s) == (0.2, 2.5, 50.0)
 
 
-def run(flops: float, done: float, speed: float) -> RunStanding:
-    return RunStanding("a", "running", "", 1, flops, done, flops_per_s=speed)
+def test_the_speed_is_that_of_the_last_minutes_with_all_that_lies_between_steps() -> None:
+    times = iter([0.0, 5.0, 20.0, 400.0, 420.0])
+    reader = StudyReader(STUDY, lambda: next(times))
+    rows("now", 1)
+    with announcing("now"), training("now"):
+        assert reader.read().flops_per_s == pytest.approx(50 * 1e9 / 100)
+        rows("now", 1, 2)
+        assert reader.read().flops_per_s == pytest.approx(50 * 1e9 / 100)
+        rows("now", 1, 2, 3)
+        assert reader.read().flops_per_s == pytest.approx(2e9 / 20)
+        rows("now", 1, 2, 3, 4)
+        reader.read()
+        rows("now", *range(1, 9))
+        assert reader.read().flops_per_s == pytest.approx(4e9 / 20)
 
 
-@given(st.lists(st.tuples(st.floats(1e9, 1e20), st.floats(0, 1), st.floats(1, 1e15)), min_size=1))
-def test_runs_side_by_side_share_what_is_left(runs: list[tuple[float, float, float]]) -> None:
-    standing = Standing("s", [], [run(flops, part * flops, speed) for flops, part, speed in runs])
-    left = sum(flops - part * flops for flops, part, _ in runs)
-    assert standing.seconds_left == pytest.approx(left / sum(speed for *_, speed in runs), abs=1e-6)
-    total = sum(flops for flops, *_ in runs)
-    assert standing.share == pytest.approx(1 - left / total, abs=1e-9)
+@given(st.lists(st.tuples(st.floats(1e9, 1e20), st.floats(0, 1)), min_size=1), st.floats(1, 1e15))
+def test_what_is_left_is_the_sum_of_what_each_run_lacks(
+    runs: list[tuple[float, float]], speed: float
+) -> None:
+    states = [RunStanding("a", "running", "", 1, flops, part * flops) for flops, part in runs]
+    standing = Standing("s", [], states, speed)
+    left = sum(flops - part * flops for flops, part in runs)
+    assert standing.seconds_left == pytest.approx(left / speed)
+    total = sum(flops for flops, _ in runs)
+    assert standing.share == pytest.approx(sum(part * flops for flops, part in runs) / total)
 
 
 def test_what_is_not_known_is_not_guessed() -> None:
@@ -132,21 +155,21 @@ def test_a_record_is_read_again_when_it_has_changed() -> None:
     assert reader.read().runs[0].state == "complete"
 
 
-def test_the_last_figures_of_a_long_file_are_read_from_its_end() -> None:
+def test_the_last_figure_of_each_column_is_kept_however_long_ago_it_was() -> None:
     rows("a", *range(1, 2000))
-    assert read_last(STUDY / "a") == {
-        "step": 1999.0,
-        "images": 199900.0,
-        "flops": 1.999e12,
-        "train_loss": 1 / 1999,
-        "images_per_s": 50.0,
-    }
-    rows("a", 1)
-    assert read_last(STUDY / "a")["val_loss"] == 2.5
-    with (STUDY / "a" / "metrics.csv").open("a") as file:
-        file.write("2,200,")
-    assert read_last(STUDY / "a")["step"] == 1
-    assert read_last(STUDY / "none") == {}
+    (STUDY / "a" / ".lock").touch()
+    reader = StudyReader(STUDY)
+    for _ in range(2):
+        [run] = reader.read().runs
+        assert (run.done, run.train_loss, run.val_loss) == (1.999e12, 1 / 1999, 2.5)
+
+
+def test_a_named_pipe_is_not_waited_for() -> None:
+    (STUDY / "a").mkdir(parents=True)
+    (STUDY / "a" / ".lock").touch()
+    os.mkfifo(STUDY / "a" / "metrics.csv")
+    os.mkfifo(STUDY / ".announced-x.json")
+    assert states() == {"a": "stopped"}
 
 
 def test_no_study_is_one_line() -> None:

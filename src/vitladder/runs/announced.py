@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
-from vitladder.runs.invocation import Invocation, requests_of_the_dead
+from vitladder.runs.invocation import Invocation, requests
 from vitladder.runs.storage import writing_in
 
 _PREFIX = ".announced-"
@@ -20,12 +20,12 @@ _PREFIX = ".announced-"
 
 @dataclass(frozen=True)
 class Announced:
-    """A run that is to be trained: its width x depth, N in parameters, C in training FLOPs."""
+    """A run to be trained: width x depth, N in parameters, C in training FLOPs, as far as known."""
 
     run_key: str
     shape: str
-    n_params: int
-    flops: float
+    n_params: int | None
+    flops: float | None
 
 
 @dataclass(frozen=True)
@@ -72,36 +72,57 @@ def _locked(file: Path) -> TextIO:
 
 def read_announcements(study: Path) -> list[Announcement]:
     """Return those of the commands that are alive, in the order of their names."""
-    found = [(file, _living(file)) for file in sorted(study.glob(f"{_PREFIX}*.json"))]
-    return [read for _, read in found if read is not None]
+    found = [_read(file) for file in _files(study) if _is_alive(file)]
+    return [read for read in found if read is not None]
 
 
 def forget_the_dead(study: Path) -> None:
     """Remove what commands that were killed have said here, and what they asked of their runs."""
-    dead = [file for file in study.glob(f"{_PREFIX}*.json") if not _is_locked(file)]
-    alive = {read.invocation for read in read_announcements(study)}
-    # Where nothing can be written they do no harm.
-    with suppress(OSError):
-        for file in (*dead, *requests_of_the_dead(study, alive)):
-            file.unlink(missing_ok=True)
+    # These first: a command asks nothing before it has announced itself.
+    asked = requests(study)
+    alive = {_name(file) for file in _files(study) if not _removed_if_dead(file)}
+    for file, name in asked.items():
+        # Where nothing can be written they do no harm.
+        with suppress(OSError):
+            if name not in alive:
+                file.unlink()
 
 
-def _living(file: Path) -> Announcement | None:
-    """An announcement, or None of a command that is dead, or has not yet said all."""
+def _files(study: Path) -> list[Path]:
+    return [file for file in sorted(study.glob(f"{_PREFIX}*.json")) if file.is_file()]
+
+
+def _name(file: Path) -> str:
+    return file.stem.removeprefix(_PREFIX)
+
+
+def _read(file: Path) -> Announcement | None:
+    """An announcement, or None of a command that has not yet said all."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8")) if _is_locked(file) else None
-        runs = [Announced(**run) for run in data["runs"]] if data else []
-        return Announcement(**data | {"runs": runs}) if data else None
+        data = json.loads(file.read_text(encoding="utf-8"))
+        return Announcement(**data | {"runs": [Announced(**run) for run in data["runs"]]})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _is_locked(file: Path) -> bool:
+def _is_alive(file: Path) -> bool:
     try:
         with file.open(encoding="utf-8") as opened:
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:
+    except OSError:
         return False
     return False
+
+
+def _removed_if_dead(file: Path) -> bool:
+    """Remove the file of a dead command, locked meanwhile: one that begins would lock it too."""
+    try:
+        with file.open("a", encoding="utf-8") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.unlink(missing_ok=True)
+    except OSError:
+        # It is alive, or another user's: its requests stay.
+        return False
+    return True

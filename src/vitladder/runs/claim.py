@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from vitladder.runs.atomic import remove_unfinished
+from vitladder.runs.invocation import stop_requested
 from vitladder.runs.record import FINISHED, Record, read_record
 from vitladder.runs.storage import WITHOUT_LOCKS, no_locks, writing_in
 from vitladder.runs.sweep import Place
@@ -64,16 +65,25 @@ def _take_over(place: Place, file: TextIO, name: str) -> None:
     left = owner.encode()
     while left:
         left = left[os.write(file.fileno(), left) :]
-    _wait_for_orphans(place)
-    for folder in (place.folder, place.folder / "checkpoints"):
-        remove_unfinished(folder)
+    if _orphans_have_ended(place):
+        for folder in (place.folder, place.folder / "checkpoints"):
+            remove_unfinished(folder)
 
 
-def _wait_for_orphans(place: Place) -> None:
-    """Wait for processes of a killed command that still save what they share of this run."""
+def _orphans_have_ended(place: Place) -> bool:
+    """Wait for processes of a killed command that still save; False where this one shall end."""
     for file in place.folder.glob(".rank*"):
         with file.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            if _locked(lock, fcntl.LOCK_SH):
+                continue
+            print(
+                f"{place.run_key} is being saved by a command that was killed; waiting for it",
+                flush=True,
+            )
+            while not _locked(lock, fcntl.LOCK_SH, after=_LOOK_SECONDS):
+                if stop_requested(place.study_folder):
+                    return False
+    return True
 
 
 def died(place: Place, name: str) -> bool:
@@ -114,7 +124,7 @@ def wait_for_one(places: Sequence[Place]) -> None:
 def is_busy(place: Place) -> bool:
     """Whether a process trains this run now."""
     file = place.folder / _LOCK
-    if not file.exists():
+    if not file.is_file():
         return False
     with file.open(encoding="utf-8") as lock:
         return not _locked(lock, fcntl.LOCK_SH)
@@ -122,7 +132,7 @@ def is_busy(place: Place) -> bool:
 
 def _last_owner(place: Place) -> Owner | None:
     file = place.folder / _LOCK
-    if not file.exists():
+    if not file.is_file():
         return None
     try:
         return Owner(**json.loads(file.read_text(encoding="utf-8")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -20,7 +20,7 @@ class Invocation:
     """One call of `vitladder train`: its words, a name of its own, its process, one run or many.
 
     It `comes_back` later to a run that another command is training, or waits for it there and then.
-    Where it is `shown` on a terminal, it alone may write there.
+    Where its study is `shown` on its terminal, its workers leave it what they print.
     """
 
     command: str
@@ -92,10 +92,10 @@ def clear_stop(study: Path, invocation: Invocation) -> None:
         file(study, invocation).unlink(missing_ok=True)
 
 
-def requests_of_the_dead(study: Path, alive: Collection[str]) -> list[Path]:
-    """Return the requests of commands that were killed; `alive` are the names of the others."""
+def requests(study: Path) -> dict[Path, str]:
+    """Return what commands have asked and said here, each with the name of its command."""
     files = [file for prefix in (_STOP, _INTERRUPT, _SAID) for file in study.glob(f"{prefix}*")]
-    return [file for file in files if file.name.rpartition("-")[2] not in alive]
+    return {file: file.name.rpartition("-")[2] for file in files}
 
 
 def _stop_file(study: Path, invocation: Invocation) -> Path:

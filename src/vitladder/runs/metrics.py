@@ -34,7 +34,6 @@ COLUMNS = (
 FILE = "metrics.csv"
 
 _NEEDED = ("step", "flops", "train_loss", "val_loss")  # of every version
-_TAIL = 16384  # bytes, about a hundred rows
 _STEP = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|-?inf|nan|")
 
@@ -60,26 +59,39 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
     return [dict(zip(names, cells, strict=True)) for cells in _cells_of(file, lines, names)]
 
 
-def read_last(folder: Path) -> dict[str, float]:
-    """Return the last figures of a run's metrics.csv, each column's own last; {} if it has none.
+class Tail:
+    """The rows of a metrics.csv that were not read before, also where another takes its place."""
 
-    Of a long file the end alone is read, for who looks on while it grows.
-    """
-    try:
-        with (folder / FILE).open("rb") as file:
-            names = file.readline().decode(errors="replace").strip().split(",")
-            begin = file.tell()
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(begin, end - _TAIL))
-            lines = file.read().decode(errors="replace").split("\n")[:-1]
-    except OSError:
-        return {}
-    whole = lines if end - _TAIL <= begin else lines[1:]
-    found: dict[str, float] = {}
-    for cells in (line.strip().split(",") for line in whole):
-        if "step" in names and _is_row(cells, len(names), names.index("step")):
-            found |= {name: float(cell) for name, cell in zip(names, cells, strict=True) if cell}
-    return found
+    def __init__(self, folder: Path) -> None:
+        """Begin at its start."""
+        self._file = folder / FILE
+        self._inode = 0
+        self._read = 0
+        self._names: list[str] = []
+
+    def new(self) -> list[dict[str, str]]:
+        """Return the whole rows that have come."""
+        lines = self._new_lines()
+        if not self._names and lines:
+            self._names = lines.pop(0).split(",")
+        if "step" not in self._names:
+            return []
+        step, cells = self._names.index("step"), [line.split(",") for line in lines]
+        rows = [row for row in cells if _is_row(row, len(self._names), step)]
+        return [dict(zip(self._names, row, strict=True)) for row in rows]
+
+    def _new_lines(self) -> list[str]:
+        if not self._file.is_file():
+            return []
+        with self._file.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            if inode != self._inode:
+                self._inode, self._read, self._names = inode, 0, []
+            file.seek(self._read)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return whole.decode(errors="replace").splitlines()
 
 
 def _not_rows(file: Path, why: str) -> UserError:

@@ -48,12 +48,12 @@ class Said:
 
     def repeat(self) -> None:
         """Print the whole lines that have come."""
-        if not self._file.exists():
+        if not self._file.is_file():
             return
         with self._file.open("rb") as file:
             file.seek(self._read)
             text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
-        self._read += len(whole)
         if whole:
-            print(whole.decode(), end="", flush=True)
+            print(whole.decode(errors="replace"), end="", flush=True)
+        self._read += len(whole)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vitladder.errors import UserError
-from vitladder.runs import metrics
 from vitladder.runs.announced import Announced, Announcement, read_announcements
 from vitladder.runs.claim import is_busy
+from vitladder.runs.metrics import Tail
 from vitladder.runs.record import FILE, FINISHED, Record, read_record
 from vitladder.runs.sweep import Place, shape_of
 
 RUNNING, WAITING, STOPPED = "running", "waiting", "stopped"
+"""What a run does that has no record, or not its last one."""
+
+_WINDOW_SECONDS = 300.0
+_LEAST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class RunStanding:
     """One run: its record's status, or running, waiting for its turn, or stopped without a record.
 
-    `flops` is its whole C, `done` what of it is trained; None and NaN-free figures are the last
-    that its metrics.csv has.
+    `flops` is its whole C, `done` what of it is trained. The measures are its record's, or the last
+    of its metrics.csv; None where there is none yet.
     """
 
     run_key: str
@@ -35,16 +40,17 @@ class RunStanding:
     val_loss: float | None = None
     images_per_s: float | None = None
     mfu: float | None = None
-    flops_per_s: float = 0.0
+    flops_per_image: float = 0.0
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A study as it stands: the commands at work on it, and its runs."""
+    """A study as it stands: the commands at work on it, its runs, and how fast they train now."""
 
     study: str
     commands: Sequence[Announcement]
     runs: Sequence[RunStanding]
+    flops_per_s: float = 0.0
 
     @property
     def alive(self) -> bool:
@@ -63,14 +69,12 @@ class Standing:
 
     @property
     def seconds_left(self) -> float | None:
-        """What is left of the runs that run or wait, at the speed of those that run now.
-
-        None where nothing runs, or has been measured yet.
-        """
+        """What is left of the runs that run or wait, at the present speed; None if unknown."""
         todo = [run for run in self.runs if run.state in (RUNNING, WAITING)]
         left = _sum([None if run.flops is None else run.flops - run.done for run in todo])
-        speed = sum(run.flops_per_s for run in todo)
-        return None if left is None or speed <= 0 else left / speed
+        if left is None or self.flops_per_s <= 0 or self.count(RUNNING) == 0:
+            return None
+        return left / self.flops_per_s
 
 
 def _sum(parts: Sequence[float | None]) -> float | None:
@@ -78,43 +82,45 @@ def _sum(parts: Sequence[float | None]) -> float | None:
     return sum(known) if len(known) == len(parts) else None
 
 
-@dataclass
 class StudyReader:
-    """Reads a study again and again; a record that has not changed is read once."""
+    """Reads a study again and again: a record that has not changed, and each row, is read once."""
 
-    study: Path
-    _records: dict[Path, tuple[int, Record]] = field(default_factory=dict)
+    def __init__(self, study: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing is read yet."""
+        self._study = study
+        self._clock = clock
+        self._records: dict[Path, tuple[int, Record]] = {}
+        self._tails: dict[Path, Tail] = {}
+        self._rows: dict[Path, dict[str, float]] = {}
+        self._looks: deque[tuple[float, float]] = deque()
 
     def read(self) -> Standing:
         """Return how the study stands. Raises UserError where there is none, or a record is bad."""
-        if not self.study.is_dir():
-            raise UserError(f"no study at {self.study}: give a study's folder, as outputs/demo")
-        commands = read_announcements(self.study)
-        planned = {run.run_key: run for command in commands for run in command.runs}
-        folders = {
-            folder.name
-            for folder in self.study.iterdir()
-            if (folder / FILE).exists() or (folder / ".lock").exists()
-        }
-        names = {command.invocation for command in commands}
-        runs = [self._run(key, planned.get(key), names) for key in sorted(folders | planned.keys())]
+        if not self._study.is_dir():
+            raise UserError(f"no study at {self._study}: give a study's folder, as outputs/demo")
+        commands = read_announcements(self._study)
+        keys = {run.run_key for command in commands for run in command.runs} | _keys(self._study)
+        runs = [self._run(key, commands) for key in sorted(keys)]
         if not runs and not commands:
             raise UserError(
-                f"{self.study} holds no run: give a study's folder, such as outputs/demo, which "
+                f"{self._study} holds no run: give a study's folder, such as outputs/demo, which "
                 f"`vitladder train -m +sweep=demo` fills"
             )
-        return Standing(self.study.resolve().name, commands, runs)
+        return Standing(self._study.resolve().name, commands, runs, self._speed(runs))
 
-    def _run(self, key: str, planned: Announced | None, names: Collection[str]) -> RunStanding:
-        place = Place(self.study.parent, self.study.name, key)
+    def _run(self, key: str, commands: Sequence[Announcement]) -> RunStanding:
+        place = Place(self._study.parent, self._study.name, key)
+        # A run that ends between two looks at it shall not be taken for one that nobody trains.
+        busy = is_busy(place)
         record = self._record(place.folder)
         if record is not None and record.status in FINISHED:
-            return _of_record(record, record.status)
-        if is_busy(place):
-            return _going_on(place, planned, record, RUNNING)
-        if planned and not (record and record.environment.get("invocation") in names):
-            return _going_on(place, planned, record, WAITING)
-        return _going_on(place, planned, record, record.status if record else STOPPED)
+            return _of_record(record)
+        announced = {c.invocation: run for c in commands for run in c.runs if run.run_key == key}
+        to_come = [name for name in announced if not (record and record.is_of(name))]
+        ended = record.status if record else STOPPED
+        state = RUNNING if busy else WAITING if to_come else ended
+        plan = next(iter(announced.values()), None) or _planned(key, record)
+        return _going_on(plan, self._last_figures(place.folder), state)
 
     def _record(self, folder: Path) -> Record | None:
         try:
@@ -129,13 +135,40 @@ class StudyReader:
             kept = self._records[folder] = (changed, record)
         return kept[1]
 
+    def _last_figures(self, folder: Path) -> dict[str, float]:
+        """The last figure of each column of a run's metrics.csv."""
+        figures = self._rows.setdefault(folder, {})
+        for row in self._tails.setdefault(folder, Tail(folder)).new():
+            figures |= {name: float(cell) for name, cell in row.items() if cell}
+        return figures
 
-def _of_record(record: Record, state: str) -> RunStanding:
-    results = record.results
-    flops = record.plan.get("flops")
+    def _speed(self, runs: Sequence[RunStanding]) -> float:
+        """FLOPs a second over the last minutes, all that lies between two steps counted in.
+
+        In the first seconds it is what the runs measured of their steps alone.
+        """
+        done, now = sum(run.done for run in runs), self._clock()
+        self._looks.append((now, done))
+        while now - self._looks[0][0] > _WINDOW_SECONDS:
+            self._looks.popleft()
+        began, before = self._looks[0]
+        if now - began >= _LEAST_SECONDS and done > before:
+            return (done - before) / (now - began)
+        running = [run for run in runs if run.state == RUNNING]
+        return sum((run.images_per_s or 0.0) * run.flops_per_image for run in running)
+
+
+def _keys(study: Path) -> set[str]:
+    """The runs that have been begun."""
+    folders = (one for one in study.iterdir() if one.is_dir() and not one.name.startswith("."))
+    return {one.name for one in folders if (one / FILE).exists() or (one / ".lock").exists()}
+
+
+def _of_record(record: Record) -> RunStanding:
+    results, flops = record.results, record.plan.get("flops")
     return RunStanding(
         record.run_key,
-        state,
+        record.status,
         shape_of(record.config),
         record.plan.get("n_params"),
         flops,
@@ -148,24 +181,25 @@ def _of_record(record: Record, state: str) -> RunStanding:
     )
 
 
-def _going_on(
-    place: Place, planned: Announced | None, record: Record | None, state: str
-) -> RunStanding:
-    """A run that is not finished, as its last row says."""
-    row = metrics.read_last(place.folder)
-    speed, images = row.get("images_per_s"), row.get("images")
-    per_image = row["flops"] / images if images else 0.0
-    plan: Mapping[str, Any] = record.plan if record else {}
+def _planned(key: str, record: Record | None) -> Announced:
+    """What is known of a run that no command at work has announced."""
+    plan = record.plan if record else {}
+    shape = shape_of(record.config) if record else ""
+    return Announced(key, shape, plan.get("n_params"), plan.get("flops"))
+
+
+def _going_on(plan: Announced, figures: Mapping[str, float], state: str) -> RunStanding:
+    """A run that is not finished, as its last rows say."""
     return RunStanding(
-        place.run_key,
+        plan.run_key,
         state,
-        planned.shape if planned else shape_of(record.config if record else {}),
-        planned.n_params if planned else plan.get("n_params"),
-        planned.flops if planned else plan.get("flops"),
-        row.get("flops", 0.0),
-        row.get("train_loss"),
-        row.get("val_loss"),
-        speed,
-        row.get("mfu"),
-        speed * per_image if speed and state == RUNNING else 0.0,
+        plan.shape,
+        plan.n_params,
+        plan.flops,
+        figures.get("flops", 0.0),
+        figures.get("train_loss"),
+        figures.get("val_loss"),
+        figures.get("images_per_s"),
+        figures.get("mfu"),
+        figures["flops"] / figures["images"] if figures.get("images") else 0.0,
     )

@@ -26,8 +26,10 @@ _WORDS = {
     errno.ENOTDIR: "a part of its path is a file",
     errno.EEXIST: "a part of its path is a file",
 }
-# A write that fails for these reasons does not say to which file.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system without locks answers."""
+
+# A write that fails for these reasons does not say to which file.
 _NAMELESS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE)
 
 

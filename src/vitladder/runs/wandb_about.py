@@ -15,7 +15,7 @@ import yaml
 from vitladder.errors import UserError
 from vitladder.runs.atomic import write_text
 from vitladder.runs.metrics import read_rows
-from vitladder.runs.reading import Unreadable, json_of, text_of
+from vitladder.runs.reading import Unreadable, json_of, kept_text_of
 from vitladder.runs.record import Record, read_record
 from vitladder.runs.wandb_fit import digests
 from vitladder.runs.wandb_names import in_wandb
@@ -23,7 +23,11 @@ from vitladder.runs.wandb_names import in_wandb
 ID_FILE = ".wandb-id"
 ABOUT_FILE = ".wandb-about.json"
 FIT_JOB = "fit"
+"""The job type of a study's fit; that of a run is "train"."""
+
 KERNEL, ENCODING = "kernel", "encoding"
+"""In W&B's config, what its panels group by."""
+
 SENT_FILE = ".wandb-sent.json"
 
 _TAGGED = ("attention", "position", "precision", "parallel")
@@ -63,7 +67,7 @@ def about_run(
 ) -> About:
     """Describe a training run by its config, as nested mappings, its plan, and what was typed."""
     logger = config["logger"]
-    project, entity = (logger["project"], logger["entity"]) if not _agent() else _of_sweep()
+    project, entity = (logger["project"], logger["entity"]) if not under_agent() else _of_sweep()
     return About(
         project=project,
         entity=entity,
@@ -76,9 +80,18 @@ def about_run(
     )
 
 
-def _agent() -> bool:
+def under_agent() -> bool:
     """Whether an agent of W&B's sweeps has called this command."""
     return "WANDB_SWEEP_ID" in os.environ
+
+
+def check_agent() -> None:
+    """Raise UserError for a multirun under an agent of W&B's sweeps, which asks for one run."""
+    if under_agent():
+        raise UserError(
+            "train -m: an agent of a W&B sweep asks for one run; leave -m and lists of values out "
+            "of the sweep's command, and give them as its parameters"
+        )
 
 
 def _of_sweep() -> tuple[str, str | None]:
@@ -134,7 +147,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        config = yaml.safe_load(text_of(file)) or {}
+        config = yaml.safe_load(kept_text_of(file)) or {}
     except (Unreadable, yaml.YAMLError) as why:
         said = " ".join(str(why).split())
         raise UserError(f"{file} is damaged ({said}); move its folder away") from why
@@ -147,14 +160,19 @@ def wandb_id(folder: Path) -> str:
     """Return the W&B id of a run's folder, the same for all its sessions.
 
     It is drawn, not made of the run_key: W&B refuses one id in two places at once, and the same run
-    may be trained in two studies or on two machines. An agent of W&B's sweeps has drawn it itself.
+    may be trained in two studies or on two machines.
     """
     file = folder / ID_FILE
-    if _agent():
-        write_text(file, os.environ["WANDB_RUN_ID"])
-    elif not file.exists():
+    if not file.exists():
         write_text(file, draw_id())
     return file.read_text(encoding="utf-8")
+
+
+def begin_id(folder: Path) -> str:
+    """Return the W&B id of a run that is trained now; an agent of W&B's sweeps has drawn it."""
+    if under_agent():
+        write_text(folder / ID_FILE, os.environ["WANDB_RUN_ID"])
+    return wandb_id(folder)
 
 
 def draw_id() -> str:
@@ -194,4 +212,4 @@ def is_sent(folder: Path, sent: Sent) -> bool:
     file = folder / SENT_FILE
     text = json.dumps(asdict(sent), indent=1) + "\n"
     # As bytes: a damaged file is only another text, and the run is sent again.
-    return file.exists() and file.read_bytes() == text.encode()
+    return file.is_file() and file.read_bytes() == text.encode()

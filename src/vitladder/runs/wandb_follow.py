@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -21,36 +20,10 @@ FINISH_SECONDS = 5.0
 _LOOK_SECONDS = 2.0
 
 
-class Tail:
-    """The rows of a metrics.csv that were not read before, also where another takes its place."""
-
-    def __init__(self, folder: Path) -> None:
-        """Begin at its start."""
-        self._file = folder / metrics.FILE
-        self._inode = 0
-        self._read = 0
-        self._header: list[str] = []
-
-    def new(self) -> list[dict[str, str]]:
-        """Return the whole rows that have come."""
-        if not self._file.exists():
-            return []
-        with self._file.open("rb") as file:
-            inode = os.fstat(file.fileno()).st_ino
-            if inode != self._inode:
-                self._inode, self._read, self._header = inode, 0, []
-            file.seek(self._read)
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read += len(whole)
-        rows = list(csv.reader(whole.decode().splitlines()))
-        if not self._header and rows:
-            self._header = rows.pop(0)
-        return [dict(zip(self._header, row, strict=True)) for row in rows]
-
-
 def follow(folder: Path, files: Path) -> None:
     """Send rows as they come until stdin has the last word, or the process that trains is gone."""
+    # Training needs the cores more.
+    os.nice(10)
     about = read_about(folder)
     assert about is not None  # noqa: S101  # who calls has written it
     with only_sender(folder, CONNECT_SECONDS):
@@ -62,7 +35,7 @@ def follow(folder: Path, files: Path) -> None:
             connect_seconds=CONNECT_SECONDS,
             finish_seconds=FINISH_SECONDS,
         )
-        tail = Tail(folder)
+        tail = metrics.Tail(folder)
         while not select.select([sys.stdin], [], [], _LOOK_SECONDS)[0]:
             session.log_cells(tail.new())
         session.log_cells(tail.new())

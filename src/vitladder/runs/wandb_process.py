@@ -83,8 +83,6 @@ def _environment() -> dict[str, str]:
 def told(work: Callable[[Path, Path], None]) -> int:
     """Do a sender's work; whatever goes wrong is its last line, and its exit code."""
     folder, files = (Path(argument) for argument in sys.argv[1:])
-    # Training needs the cores more: beside it, this gets one part in seventy of one that it uses.
-    os.nice(19)
     try:
         work(folder, files)
     except Busy:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from vitladder.runs.wandb_about import About, draw_id, wandb_id, write_about
+from vitladder.runs.wandb_about import About, begin_id, draw_id, write_about
 from vitladder.runs.wandb_follow import CONNECT_SECONDS, FINISH_SECONDS
 from vitladder.runs.wandb_process import Sender
 from vitladder.runs.wandb_session import Session, open_session
@@ -34,7 +34,7 @@ class OfflineTracker:
         """Start an offline session of the W&B run."""
         write_about(self._folder, self._about)
         try:
-            self._session = self._open(wandb_id(self._folder))
+            self._session = self._open(begin_id(self._folder))
         except Exception as error:
             # W&B's service may still hold the id for a session that was killed a moment ago; and
             # one that has died is not started anew unless it is forgotten.
@@ -108,7 +108,7 @@ class OnlineTracker:
     def start(self) -> None:
         """Start the process; it connects while the run begins to train."""
         write_about(self._folder, self._about)
-        wandb_id(self._folder)
+        begin_id(self._folder)
         self._started = time.monotonic()
         try:
             self._sender = Sender(_MODULE, self._folder, self._folder)
