@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -19,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from wandb_server import environment, serving
 
 STEPS = (200, 1000, 3000)
-RUN = ("train", "model.width=64", "model.depth=4", "logger=wandb_online", "study=beside")
+RUN = ("train", "model.width=64", "model.depth=4")
 COUNTS = """
 import resource, sys, time
 from vitladder.cli import main
@@ -31,31 +32,41 @@ sys.exit(code)
 """
 
 
+@dataclass(frozen=True)
+class Used:
+    """CPU seconds of a run and of the processes that it started, and its time from the start."""
+
+    ours: float
+    beside: float
+    seconds: float
+
+
 def main(steps: list[int]) -> None:
     """Print a line for a run of each length."""
     with serving() as server, tempfile.TemporaryDirectory() as folder:
         known = {**os.environ, **environment(server.url)}
         for count in steps:
-            ours, beside, seconds = measure(count, Path(folder), known)
+            used = measure(count, Path(folder), known)
             print(
-                f"{count} steps: {seconds:.1f} s, {ours:.1f} CPU s; the sender {beside:.2f} CPU s, "
-                f"{100 * beside / ours:.2f} % of it",
+                f"{count} steps: {used.seconds:.1f} s, {used.ours:.1f} CPU s; the sender "
+                f"{used.beside:.2f} CPU s, {100 * used.beside / used.ours:.2f} % of it",
                 flush=True,
             )
 
 
-def measure(steps: int, folder: Path, known: dict[str, str]) -> tuple[float, float, float]:
-    """CPU seconds of a run and of its sender, and the run's time from its first import."""
+def measure(steps: int, outputs: Path, known: dict[str, str], logger: str = "wandb_online") -> Used:
+    """Train so many steps, and count."""
     done = subprocess.run(  # noqa: S603  # our own command
-        [sys.executable, "-c", COUNTS, *RUN, f"compute.steps={steps}"],
-        cwd=folder,
+        [
+            *(sys.executable, "-c", COUNTS, *RUN),
+            *(f"compute.steps={steps}", f"outputs={outputs}", f"logger={logger}"),
+        ],
         env=known,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    ours, beside, seconds = (float(word) for word in done.stdout.splitlines()[-1].split())
-    return ours, beside, seconds
+    return Used(*(float(word) for word in done.stdout.splitlines()[-1].split()))
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_who_watches_a_study_sees_it_to_its_end() -> None:
 
 
 def on_a_terminal(arguments: list[str], *, wholly: bool) -> tuple[int, str, str]:
-    """Exit code, what a terminal was given, and what came out elsewhere: nothing if it is wholly."""
+    """Exit code, what a terminal was given, and what came out elsewhere."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         arguments,

@@ -22,6 +22,7 @@ class Artifacts:
     def __init__(self, url: str) -> None:
         self.url = url
         self.made: dict[str, Artifact] = {}
+        self.takes_files = True
 
     def of_kind(self, kind: str) -> list[Artifact]:
         """Those that are whole."""
@@ -42,17 +43,42 @@ class Artifacts:
         if "createArtifactFiles(" in query:
             edges = [{"node": self._file(one)} for one in given["input"]["artifactFiles"]]
             return {"createArtifactFiles": {"files": {"edges": edges}}}
+        if "query ArtifactByID" in query:
+            return {"artifact": self._told(given["id"])}
         if "commitArtifact(" in query:
             self.made[given["artifactID"]].committed = True
             return {"commitArtifact": {"artifact": {"id": given["artifactID"], "digest": "d"}}}
         return None
 
+    def _told(self, known: str) -> dict[str, Any]:
+        """What the client wants to know of an artifact when it is there."""
+        one, entity = self.made[known], {"name": "e"}
+        project = {"id": "P", "internalId": "P", "name": "p", "entity": entity}
+        sequence = {"__typename": "ArtifactSequence", "name": one.name, "project": project}
+        nothing = ("description", "metadata", "historyStep", "commitHash", "updatedAt", "aliases")
+        return {
+            **dict.fromkeys(nothing),
+            "id": known,
+            "artifactSequence": sequence,
+            "versionIndex": 0,
+            "tags": [],
+            "artifactType": {"name": one.kind},
+            "state": "COMMITTED",
+            "digest": "d",
+            "ttlDurationSeconds": -2,
+            "ttlIsInherited": True,
+            "size": 1,
+            "fileCount": len(one.files),
+            "createdAt": "2026-01-01T00:00:00",
+        }
+
     def _file(self, asked: dict[str, Any]) -> dict[str, Any]:
         known, name = asked["artifactID"], asked["name"]
         self.made[known].files.append(name)
+        place = "upload" if self.takes_files else "refused"
         return {
             "storagePath": name,
-            "uploadUrl": f"{self.url}/upload/{known}/{name}",
+            "uploadUrl": f"{self.url}/{place}/{known}/{name}",
             "uploadHeaders": [],
             "uploadMultipartUrls": None,
             "artifact": {"id": known},

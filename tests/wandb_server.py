@@ -173,7 +173,8 @@ class Handler(BaseHTTPRequestHandler):
         elif mode == "reset":
             self._reset()
         else:
-            self._say(200 if mode == "ok" else int(mode), answer)
+            refused = self.path.startswith("/refused/")
+            self._say(403 if refused else 200 if mode == "ok" else int(mode), answer)
 
     do_GET = do_PUT = do_POST  # noqa: N815  # their names there
 

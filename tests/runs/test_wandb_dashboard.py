@@ -14,11 +14,24 @@ from laws_study import write_run, write_study
 from PIL import Image
 from wandb_server import Server
 
+from vitladder.runs.wandb_about import about_run, write_about
 from vitladder.runs.wandb_dashboard import dashboard
 from vitladder.runs.wandb_names import NAMES
 
 STUDY = Path("outputs/study")
 Here = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def study(attention: str = "sdpa", key: str | None = None) -> None:
+    """A study whose runs are in a lab's project, or one run more of it."""
+    if key is None:
+        write_study(STUDY)
+    else:
+        write_run(STUDY, key, attention=attention)
+    for folder in [STUDY / key] if key else STUDY.iterdir():
+        config = {"study": "demo", "logger": {"project": "p", "entity": None}}
+        config |= {"attention": {"name": attention}, "position": {"name": "sincos2d"}}
+        write_about(folder, about_run(config, {}, folder.name, "vitladder train"))
 
 
 class Views:
@@ -56,10 +69,18 @@ def sections(view: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {one["name"]: one["panels"] for one in spec["panelBankConfig"]["sections"]}
 
 
+def add_a_section(view: dict[str, Any], name: str) -> None:
+    """What a person does in the browser."""
+    spec = json.loads(view["spec"])
+    bank = spec["section"]["panelBankConfig"]["sections"]
+    bank.append({**bank[-1], "name": name})
+    view["spec"] = json.dumps(spec)
+
+
 @pytest.mark.slow
 def test_it_is_made_once_and_then_brought_up_to_date(views: Views) -> None:
-    write_study(STUDY)
-    first = forked.run("dashboard", str(STUDY), "--project", "p")
+    study()
+    first = forked.run("dashboard", str(STUDY))
     assert (first.returncode, first.stderr) == (0, "")
     assert "/e/p?nw=" in first.stdout
     [mine] = [view for known, view in views.kept.items() if known != "V0"]
@@ -69,20 +90,24 @@ def test_it_is_made_once_and_then_brought_up_to_date(views: Views) -> None:
         "p",
     )
     assert "Kernels and positions" not in sections(mine)
-    write_run(STUDY, "another", attention="flash")
-    second = forked.run("dashboard", str(STUDY), "--project", "p")
+    add_a_section(mine, "My own")
+    study("flash", "another")
+    second = forked.run("dashboard", str(STUDY))
     assert second.stdout == first.stdout
     assert views.touched == [mine["id"]] * 2
-    assert "Kernels and positions" in sections(views.kept[mine["id"]])
+    again = sections(views.kept[mine["id"]])
+    assert "Kernels and positions" in again
+    assert list(again)[-1] == "My own"
+    assert len(again) == len(sections(mine)) + 1
     assert set(views.kept) == {"V0", mine["id"]}
 
 
 @pytest.mark.slow
 def test_wandb_gets_the_axes_and_the_runs_of_the_study_alone(views: Views) -> None:
-    write_study(STUDY)
-    forked.run("dashboard", str(STUDY), "--entity", "lab", "--project", "p")
+    study()
+    forked.run("dashboard", str(STUDY), "--entity", "lab", "--project", "q")
     [mine] = [view for known, view in views.kept.items() if known != "V0"]
-    assert mine["entityName"] == "lab"
+    assert (mine["entityName"], mine["projectName"]) == ("lab", "q")
     ladder = sections(mine)["Ladder"][0]["config"]
     assert (ladder["xAxis"], ladder["yAxis"], ladder["zAxis"]) == (
         "summary:compute/flops",
@@ -100,13 +125,13 @@ def test_wandb_gets_the_axes_and_the_runs_of_the_study_alone(views: Views) -> No
 
 
 def test_a_dry_run_prints_the_specification_and_asks_nobody(here: Here) -> None:
-    write_study(STUDY)
+    study()
     (STUDY / "figures").mkdir()
     Image.new("RGB", (8, 8)).save(STUDY / "figures" / "isoflop.png")
     done = here("dashboard", str(STUDY), "--dry-run", "--entity", "lab")
     assert (done.returncode, done.stderr) == (0, "")
     shown = json.loads(done.stdout)
-    assert (shown["entity"], shown["project"], shown["group"]) == ("lab", "vitladder", "demo")
+    assert (shown["entity"], shown["project"], shown["group"]) == ("lab", "p", "demo")
     assert [one["name"] for one in shown["sections"]] == [
         "Ladder",
         "IsoFLOP",
@@ -119,8 +144,8 @@ def test_a_dry_run_prints_the_specification_and_asks_nobody(here: Here) -> None:
 
 
 def test_panels_show_what_runs_report() -> None:
-    write_study(STUDY)
-    write_run(STUDY, "another", attention="flash")
+    study()
+    study("flash", "another")
     shown = dashboard(STUDY, None, None)
     panels = [panel for one in shown.sections if one.name != "Laws" for panel in one.panels]
     asked = {name for panel in panels for name in (*panel.y, panel.x, panel.colour) if name}
@@ -139,7 +164,7 @@ def test_panels_show_what_runs_report() -> None:
 )
 @pytest.mark.usefixtures("server")
 def test_what_is_missing_is_one_line(environment: dict[str, str], says: str) -> None:
-    write_study(STUDY)
+    study()
     done = forked.run("dashboard", str(STUDY), environment={"HOME": str(Path.cwd()), **environment})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
@@ -150,11 +175,18 @@ def test_what_is_missing_is_one_line(environment: dict[str, str], says: str) -> 
 def test_without_the_extra_it_says_how_to_get_it(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_study(STUDY)
+    study()
     monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces", None)
     done = here("dashboard", str(STUDY))
     assert done.returncode == 2
     assert "pip install 'vitladder[dashboard]'" in done.stderr
+
+
+def test_a_study_without_a_run_for_wandb_is_one_line(here: Here) -> None:
+    write_study(STUDY)
+    done = here("dashboard", str(STUDY), "--dry-run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "outputs/study has no run for W&B; train with logger=wandb first" in done.stderr
 
 
 def test_no_study_is_one_line(here: Here) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from vitladder.compose import compose_config
 from vitladder.config import Config
 from vitladder.runs.metrics import read_rows
 
+Here = Callable[..., subprocess.CompletedProcess[str]]
 SWEEPS = Path(__file__).parents[2] / "sweeps" / "wandb"
 METHODS = ("bayes", "grid", "random")
 
@@ -126,3 +128,10 @@ def test_wandbs_agent_trains_a_run_of_the_sweep(server: Server) -> None:
     # Later, and elsewhere, its rows still go where its sweep is.
     about = json.loads((folder / ".wandb-about.json").read_text())
     assert (about["project"], about["entity"]) == ("theirs", "e")
+
+
+def test_an_agent_asks_for_one_run(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    done = here("train", "-m", "seed=0,1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "train -m: an agent of a W&B sweep asks for one run" in done.stderr

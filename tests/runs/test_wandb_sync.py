@@ -183,6 +183,21 @@ def test_a_fit_carries_its_tables_its_figures_and_its_files(server: Server) -> N
 
 
 @pytest.mark.slow
+def test_files_that_wandb_does_not_take_are_not_counted_as_sent(server: Server) -> None:
+    artifacts = server.more = Artifacts(server.url)
+    write_study(STUDY)
+    forked.run("fit", str(STUDY), "--bootstrap", "0")
+    track_fit(STUDY / "fit", "study", LoggerConfig("wandb", "p", None), {"fit/runs": 20})
+    artifacts.takes_files = False
+    with pytest.raises(UserError, match=r"^W&B did not take fit \("):
+        sync(STUDY)
+    assert artifacts.of_kind("fit") == []
+    artifacts.takes_files = True
+    assert sync(STUDY) == Synced(now=1)
+    assert len(artifacts.of_kind("fit")) == 1
+
+
+@pytest.mark.slow
 def test_runs_that_only_their_record_or_config_knows_are_sent(server: Server) -> None:
     """Those of older versions, and those that were killed before their record."""
     for name in "ab":

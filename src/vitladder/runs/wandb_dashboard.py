@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from vitladder.errors import UserError
-from vitladder.runs.record import Record, read_record
-from vitladder.runs.wandb_about import ENCODING, KERNEL
+from vitladder.runs.wandb_about import ENCODING, FIT_JOB, KERNEL, About, read_about
 from vitladder.runs.wandb_names import C
 from vitladder.runs.wandb_process import Sender
 
@@ -21,6 +20,8 @@ _MODULE = "vitladder.runs.wandb_dashboard_save"
 _FILE = "dashboard.json"
 _SECONDS = 60.0
 _LOSS, _N = "val/loss", "model/n_params"
+_COMPARED = (("Validation loss", _LOSS), ("Images per second", "perf/images_per_s"))
+_TABLES = (("Parameters of the laws", "fit/laws"), ("Fitted runs", "fit/runs_table"))
 
 
 @dataclass(frozen=True)
@@ -61,31 +62,27 @@ class Dashboard:
 
 
 def dashboard(study: Path, entity: str | None, project: str | None) -> Dashboard:
-    """Return the dashboard of a study, in its runs' project unless another is given.
+    """Return the dashboard of a study, where its runs are in W&B unless told otherwise.
 
     Raises UserError where there is no study, or none of its runs is for W&B.
     """
     if not study.is_dir():
         raise UserError(f"there is no folder {study}; STUDY is a study's, such as outputs/demo")
-    records = [record for run in sorted(study.iterdir()) if (record := _record(run)) is not None]
-    if not records:
-        raise UserError(f"{study} has no run that is recorded; give a study's folder")
-    logger = records[0].config.get("logger") or {}
-    group = records[0].study or study.resolve().name
+    folders = sorted(folder for folder in study.iterdir() if folder.is_dir())
+    found = [about for folder in folders if (about := read_about(folder)) is not None]
+    runs = [about for about in found if about.job_type != FIT_JOB]
+    if not runs:
+        raise UserError(f"{study} has no run for W&B; train with logger=wandb first")
     figures = [f"figures/{file.stem}" for file in sorted((study / "figures").glob("*.png"))]
     return Dashboard(
-        entity=entity or logger.get("entity"),
-        project=project or logger.get("project") or "vitladder",
-        group=group,
-        name=f"vitladder: {group}",
+        entity=entity or runs[0].entity,
+        project=project or runs[0].project,
+        group=runs[0].group,
+        name=f"vitladder: {runs[0].group}",
         # The same in each call, so that a dashboard is made once and then brought up to date.
-        view=hashlib.sha256(group.encode()).hexdigest()[:11],
-        sections=[*_of_runs(), *_of_choices(records), _of_laws(figures)],
+        view=hashlib.sha256(runs[0].group.encode()).hexdigest()[:11],
+        sections=[*_of_runs(), *_of_choices(runs), _of_laws(figures)],
     )
-
-
-def _record(folder: Path) -> Record | None:
-    return read_record(folder) if folder.is_dir() else None
 
 
 def _of_runs() -> list[Section]:
@@ -126,19 +123,13 @@ def _of_runs() -> list[Section]:
     ]
 
 
-def _of_choices(records: Sequence[Record]) -> list[Section]:
+def _of_choices(runs: Sequence[About]) -> list[Section]:
     """Kernels and position encodings side by side, where the study has several."""
     panels = [
-        Panel("bars", f"{title} by {what}", [metric], group=key)
-        for what, key, group in (
-            ("kernel", KERNEL, "attention"),
-            ("position encoding", ENCODING, "position"),
-        )
-        if len({record.config.get(group, {}).get("name") for record in records}) > 1
-        for title, metric in (
-            ("Validation loss", _LOSS),
-            ("Images per second", "perf/images_per_s"),
-        )
+        Panel("bars", f"{title} by {key}", [metric], group=key)
+        for key in (KERNEL, ENCODING)
+        if len({run.config.get(key) for run in runs}) > 1
+        for title, metric in _COMPARED
     ]
     return [Section("Kernels and positions", panels)] if panels else []
 
@@ -147,9 +138,6 @@ def _of_laws(figures: Sequence[str]) -> Section:
     """What the study's fit says, as `vitladder sync` sends it."""
     tables = [Panel("table", title, [key]) for title, key in _TABLES]
     return Section("Laws", [*tables, *([Panel("images", "Figures", figures)] if figures else [])])
-
-
-_TABLES = (("Parameters of the laws", "fit/laws"), ("Fitted runs", "fit/runs_table"))
 
 
 def _scatter(title: str, x: str, y: str, colour: str, *, frontier: bool = False) -> Panel:

@@ -10,9 +10,10 @@ from typing import Any
 import wandb
 import wandb_workspaces.reports.v2 as reports
 import wandb_workspaces.workspaces as workspaces
+from pydantic import ValidationError
 from wandb_workspaces import expr
 
-from vitladder.runs.wandb_dashboard import Dashboard, Panel, read_specification
+from vitladder.runs.wandb_dashboard import Dashboard, Panel, Section, read_specification
 from vitladder.runs.wandb_process import told
 
 
@@ -26,12 +27,10 @@ def save(study: Path, files: Path) -> None:
     )
     # A new one would be given a name by chance, and be found by nobody again.
     workspace._internal_name = _view(shown)
-    workspace.sections = [
-        workspaces.Section(
-            name=one.name, panels=[_panel(panel) for panel in one.panels], is_open=True
-        )
-        for one in shown.sections
-    ]
+    ours = {one.name for one in shown.sections}
+    # What people have added stands below.
+    theirs = [one for one in workspace.sections if one.name not in ours]
+    workspace.sections = [*(_section(one) for one in shown.sections), *theirs]
     workspace.settings = workspaces.WorkspaceSettings(x_axis="compute/flops", max_runs=100)
     workspace.runset_settings = workspaces.RunsetSettings(
         filters=[expr.Metric("Group") == shown.group]
@@ -49,8 +48,16 @@ def _before(entity: str, shown: Dashboard) -> Any:
         return workspaces.Workspace.from_url(
             f"https://wandb.ai/{entity}/{shown.project}?nw={shown.view}"
         )
+    except ValidationError:
+        # A workspace that this version cannot read is there all the same.
+        raise
     except ValueError:
         return None
+
+
+def _section(section: Section) -> Any:
+    panels = [_panel(panel) for panel in section.panels]
+    return workspaces.Section(name=section.name, panels=panels, is_open=True)
 
 
 def _panel(panel: Panel) -> Any:
@@ -67,6 +74,7 @@ def _scatter(panel: Panel) -> Any:
         log_y=panel.logarithmic,
         log_z=True,
         running_ymin=panel.frontier,
+        gradient=[reports.GradientPoint(color, offset) for color, offset in _VIRIDIS],
     )
 
 
@@ -99,6 +107,7 @@ def _table(panel: Panel) -> Any:
     return reports.WeavePanelSummaryTable(table_name=panel.y[0])
 
 
+_VIRIDIS = (("#440154", 0), ("#31688e", 35), ("#35b779", 70), ("#fde725", 100))
 _MADE: Mapping[str, Callable[[Panel], Any]] = {
     "scatter": _scatter,
     "lines": _lines,

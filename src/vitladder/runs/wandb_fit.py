@@ -49,7 +49,8 @@ def attach_fit(run: Any, study: Path) -> None:
     artifact = wandb.Artifact(f"fit-{re.sub(r'[^A-Za-z0-9_.-]', '-', study.name)}", type="fit")
     for file in fit_files(study):
         artifact.add_file(str(file), name=str(file.relative_to(study)))
-    run.log_artifact(artifact)
+    # W&B's client says nothing of files that its server did not take, unless one waits.
+    run.log_artifact(artifact).wait()
 
 
 def _runs(file: Path) -> tuple[list[str], list[list[Any]]]:
