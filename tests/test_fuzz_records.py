@@ -17,8 +17,8 @@ from vitladder.laws.fit import fit_or_reasons, fit_sources
 from vitladder.laws.request import Request
 from vitladder.report import provenance, tables
 from vitladder.report.comparison import comparison_rows, read_choices
-from vitladder.report.duration_plot import read_durations
 from vitladder.report.page import write_page
+from vitladder.report.predictions import read_durations
 from vitladder.report.run_plots import read_speeds
 from vitladder.runs.record import Record, read_record
 from vitladder.runs.sweep import Place, print_summary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,49 @@ def test_measured_losses_are_off_by_their_ratio_to_the_predicted(ratio: float) -
     assert found
     assert float(found[1]) == pytest.approx(100 * abs(ratio - 1), abs=0.051)
     assert ratio == 1 or found[2] == ("higher" if ratio > 1 else "lower")
+
+
+ISOFLOP = {
+    "a": 0.5,
+    "b": 0.5,
+    "k": 0.01,
+    "k_images": 1.0,
+    "ci95": {"a": [0.4, 0.6], "b": [0.4, 0.6]},
+}
+BEST = {"flops": 1e11, "n_params": 4000.0, "images": 260_000.0, "loss": 0.5, "ci95": None}
+BOUNDS = {"n_params": [3000.0, 5000.0], "images": [2e5, 3e5], "loss": [0.4, 0.6]}
+
+
+def sentences(isoflop: Any = None, parametric: Any = None, **reasons: str) -> list[str]:
+    why = {"held_out": "too few", "isoflop": "no minima", "parametric": "too alike"} | reasons
+    laws = {"isoflop": isoflop, "parametric": parametric}
+    return answer([RUN], {"laws": laws, "reasons": why, "held_out": None})
+
+
+def test_the_prescription_has_its_intervals_and_the_loss_to_expect() -> None:
+    law = {"a": 0.45, "b": 0.55, "ci95": None, "frontier": [BEST | {"ci95": BOUNDS}]}
+    found, prescribed, held_out = sentences(ISOFLOP, law, parametric_ci95="no draws agree")
+    assert "N*\u00a0∝\u00a0C⁰·⁵⁰ (95 % interval 0.40 to 0.60)" in found
+    assert found.endswith("C⁰·⁴⁵ (no interval for the parametric law: no draws agree).")
+    assert prescribed == (
+        "With ten times the largest budget (10¹¹ FLOPs), the parametric law says to train "
+        "N*\u00a0=\u00a04k (95 % interval 3k to 5k) parameters on "
+        "D*\u00a0=\u00a0260k (95 % interval 200k to 300k) images, and "
+        "expects a validation loss of 0.500 (0.400 to 0.600)."
+    )
+    assert held_out == "Nothing was held out (too few)."
+
+
+def test_minima_prescribe_without_a_loss_where_they_are_the_only_law() -> None:
+    _, prescribed, _ = sentences(ISOFLOP)
+    assert "N*\u00a0=\u00a03.16k parameters on D*\u00a0=\u00a0316k images" in prescribed
+    assert "no parametric law (too alike)" in prescribed
+
+
+def test_a_missing_prescription_says_why() -> None:
+    found, prescribed, _ = sentences()
+    assert "no law can be fitted yet: too alike; no minima" in found
+    assert prescribed.endswith("no law says yet what to train: too alike.")
 
 
 def test_one_reason_for_everything_is_said_once() -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from vitladder.laws.fit import fit_or_reasons
 from vitladder.report.page import write_page
-from vitladder.report.svg import to_svg
+from vitladder.report.pictures import to_svg
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
@@ -24,16 +24,20 @@ EVIL = (SCRIPT, IMAGE, CLOSING)
 
 
 class Loaded(HTMLParser):
-    """Tags that a page would run or load, and attributes that would run."""
+    """Tags that a page would run or load, attributes that would run, and the page's own scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.scripts: list[dict[str, str | None]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        if tag in ("script", "img", "iframe", "object", "link"):
+        if tag == "script":
+            self.scripts.append(dict(attrs))
+        if tag in ("img", "iframe", "object", "link"):
             self.found.append(tag)
+        self.found += [str(value) for name, value in attrs if "script:" in f"{name}{value}".lower()]
         self.found += [name for name, _ in attrs if name.startswith("on")]
 
     handle_startendtag = handle_starttag
@@ -78,7 +82,7 @@ def test_the_description_of_a_figure_is_never_a_tag(evil: str) -> None:
     drawn = Figure()
     drawn.text(0.5, 0.5, evil)
     text = to_svg(drawn, "figure", evil)
-    assert Loaded(text).found == []
+    assert Loaded(text).found == Loaded(text).scripts == []
     assert f'aria-label="{escape(evil)}"' in text
 
 
@@ -93,7 +97,13 @@ def test_text_of_records_is_never_a_tag(tmp_path: Path, evil: str, plugins: bool
     for text in (page, *figures):
         assert Loaded(text).found == []
         assert evil not in text
-        assert "<script" not in text
         assert "<img" not in text
+        assert "<!--" not in text
+    for text in figures:
+        assert "<script" not in text
+    specs = [{"type": "application/json", "class": "spec"}] * len(figures)
+    own = [{"type": "text/plain", "id": "vega"}, {"type": "application/json", "id": "colours"}]
+    assert Loaded(page).scripts == [*specs, *own, {}, {}]
+    assert page.count("<script") == page.count("</script") == len(figures) + 4
     assert escape(evil) in page
     assert f"lost{escape(evil.replace('/', ''))}" in page

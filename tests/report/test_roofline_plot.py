@@ -25,8 +25,8 @@ from vitladder.compute.roofline import Roofline
 from vitladder.compute.shape import shape_of
 from vitladder.config import DataShape
 from vitladder.errors import UserError
+from vitladder.report.pictures import to_svg
 from vitladder.report.roofline import COLOURS, roofline_plot
-from vitladder.report.svg import to_svg
 
 IMAGENET = DataShape(train_images=1, val_images=1, image_size=224, channels=3, classes=1000)
 CPU = Roofline(peak=180e9, bandwidth=20e9)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from vitladder.bench.attention_scaling import Point
 from vitladder.bench.ladder import Ladder, Row
-from vitladder.report.style import ACCENT, EDGE, INK, MUTED, figure, log_axis
+from vitladder.report.pictures import figure, log_axis
+from vitladder.report.style import ACCENT, EDGE, INK, MUTED
 
 COLOURS = {"naive": ACCENT, "sdpa": INK, "flash": "#2a788e"}
 LINES = {"fp32": "-", "bf16": "--"}

@@ -24,9 +24,8 @@ from vitladder.compute.machine import machine_of
 from vitladder.compute.profile import is_measured
 from vitladder.config import Config
 from vitladder.errors import UserError
+from vitladder.report.pictures import RC, to_svg
 from vitladder.report.roofline import roofline_plot
-from vitladder.report.style import RC
-from vitladder.report.svg import to_svg
 from vitladder.runs.atomic import write_text
 from vitladder.train.device import pick_device
 

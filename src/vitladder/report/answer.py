@@ -1,4 +1,4 @@
-"""The page's first sentences: what the study found, how sure it is, and what it could not find."""
+"""The page's three sentences: the exponents, what to train next, and the held-out error."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vitladder.laws.frontier import BEYOND
 from vitladder.laws.study import RunPoint, budgets
-from vitladder.report.notation import percent, plain, power_of_ten
+from vitladder.report.notation import percent, plain, power_of_ten, si, superscript
 
 Fit = Mapping[str, Any]
 
+LETTERS = {"a": "N*", "b": "D*"}
+NAMES = {"isoflop": "the minima", "parametric": "the parametric law"}
+
 
 def answer(runs: Sequence[RunPoint], fit: Fit) -> list[str]:
-    """One to three sentences, plain text."""
+    """Three sentences, plain text; one where all three are missing for the same reason."""
     if not runs:
         return ["No run of this study is complete yet, so there is no law."]
-    sentences = [_found(runs, fit), *_edges(fit)]
-    return sentences if _one_reason(fit) else [*sentences, _held_out(fit)]
+    if _one_reason(fit):
+        return [_found(runs, fit)]
+    return [_found(runs, fit), _prescription(runs, fit), _held_out(fit)]
 
 
 def _over(runs: Sequence[RunPoint]) -> str:
@@ -31,32 +36,39 @@ def _over(runs: Sequence[RunPoint]) -> str:
 
 
 def _found(runs: Sequence[RunPoint], fit: Fit) -> str:
+    """The exponents of N* and D*, or why there are none."""
     isoflop, parametric = fit["laws"].get("isoflop"), fit["laws"].get("parametric")
     if parametric and parametric["a"] is None:
         parametric = None  # it cannot tell size from data in these runs
     if isoflop and isoflop["a"] is not None:
+        also = f"; the parametric law says {_grows(parametric, 'a')}" if parametric else ""
         return (
-            f"{_over(runs)}, the best size grows as N* ∝ C^{_value(isoflop, 'a')} and the best "
-            f"number of images as D* ∝ C^{_value(isoflop, 'b')}, by the minima of the IsoFLOP "
-            "curves"
-            + (
-                f"; the parametric law says N* ∝ C^{_value(parametric, 'a')}."
-                if parametric
-                else "."
-            )
+            f"{_over(runs)}, the best size grows as {_grows(isoflop, 'a')} and the best "
+            f"number of images as {_grows(isoflop, 'b')}, by the minima of the IsoFLOP "
+            f"curves{also}{_no_interval(fit, isoflop=isoflop, parametric=parametric)}."
         )
     if parametric:
         return (
-            f"{_over(runs)}, the parametric law says N* ∝ C^{_value(parametric, 'a')} and "
-            f"D* ∝ C^{_value(parametric, 'b')}; the IsoFLOP curves give no law "
-            f"({fit['reasons']['isoflop']})."
+            f"{_over(runs)}, the parametric law says {_grows(parametric, 'a')} and "
+            f"{_grows(parametric, 'b')}{_no_interval(fit, parametric=parametric)}; the "
+            f"IsoFLOP curves give no law ({_why(fit, 'isoflop')})."
         )
     if _one_reason(fit):
         return f"{_over(runs)}, no law can be fitted: {fit['reasons']['parametric']}."
     return (
-        f"{_over(runs)}, no law can be fitted yet: {fit['reasons']['parametric']}; "
-        f"{fit['reasons']['isoflop']}."
+        f"{_over(runs)}, no law can be fitted yet: {_why(fit, 'parametric')}; "
+        f"{_why(fit, 'isoflop')}."
     )
+
+
+def _no_interval(fit: Fit, **laws: Mapping[str, Any] | None) -> str:
+    """Why these laws have no intervals; nothing where all have."""
+    lacking = [name for name, law in laws.items() if law and "a" not in (law["ci95"] or {})]
+    said = [
+        f"{NAMES[name]}: {fit['reasons'].get(f'{name}_ci95') or 'no draws were made'}"
+        for name in lacking
+    ]
+    return f" (no interval for {'; nor for '.join(said)})" if said else ""
 
 
 def _one_reason(fit: Fit) -> bool:
@@ -66,16 +78,66 @@ def _one_reason(fit: Fit) -> bool:
     return None not in missing and len(set(missing)) == 1
 
 
-def _value(law: Mapping[str, Any], name: str) -> str:
-    ci95 = law["ci95"] or {}
+def _grows(law: Mapping[str, Any], name: str) -> str:
+    """The power of C that N* (a) or D* (b) grows as, kept on one line, and its interval."""
+    power = f"C{superscript(plain(law[name], 2))}"
+    said, ci95 = f"{LETTERS[name]}\u00a0∝\u00a0{power}", law["ci95"] or {}
     if name not in ci95:
-        return f"{plain(law[name], 2)} (no interval: too few runs)"
+        return said
     low, high = ci95[name]
-    return f"{plain(law[name], 2)} (95 % interval {plain(low, 2)} to {plain(high, 2)})"
+    return f"{said} (95 % interval {plain(low, 2)} to {plain(high, 2)})"
 
 
-def _edges(fit: Fit) -> list[str]:
-    minima = (fit["laws"]["isoflop"] or {}).get("minima", [])
+def _prescription(runs: Sequence[RunPoint], fit: Fit) -> str:
+    """What to train at ten times the largest budget."""
+    law, isoflop = fit["laws"].get("parametric") or {}, fit["laws"].get("isoflop") or {}
+    if law.get("frontier"):
+        best = law["frontier"][-1]
+        ci95 = best["ci95"] or {}
+        size, images = (_sized(best[name], ci95.get(name)) for name in ("n_params", "images"))
+        return (
+            f"{_with(best['flops'])} the parametric law says to train {_equal('N*', size)} "
+            f"parameters on {_equal('D*', images)} images, and expects a validation loss of "
+            f"{_loss(best['loss'], ci95.get('loss'))}."
+        )
+    flops = BEYOND * max(run.budget for run in runs)
+    if isoflop.get("k") is None:
+        return f"{_with(flops)} no law says yet what to train: {_why(fit, 'parametric')}."
+    size = si(isoflop["k"] * flops ** isoflop["a"])
+    images = si(isoflop["k_images"] * flops ** isoflop["b"])
+    return (
+        f"{_with(flops)} the IsoFLOP minima say to train {_equal('N*', size)} parameters on "
+        f"{_equal('D*', images)} images; they tell no loss, and there is no parametric law "
+        f"({_why(fit, 'parametric')})."
+    )
+
+
+def _with(flops: float) -> str:
+    return f"With ten times the largest budget ({power_of_ten(flops)} FLOPs),"
+
+
+def _equal(letter: str, value: str) -> str:
+    """Kept on one line."""
+    return f"{letter}\u00a0=\u00a0{value}"
+
+
+def _why(fit: Fit, name: str) -> str:
+    return str(fit["reasons"].get(name) or "it cannot tell size from data in these runs")
+
+
+def _sized(value: float, ci95: Sequence[float] | None) -> str:
+    interval = f" (95 % interval {si(ci95[0])} to {si(ci95[1])})" if ci95 else ""
+    return f"{si(value)}{interval}"
+
+
+def _loss(value: float, ci95: Sequence[float] | None) -> str:
+    interval = f" ({plain(ci95[0])} to {plain(ci95[1])})" if ci95 else ""
+    return f"{plain(value)}{interval}"
+
+
+def edges(fit: Fit) -> list[str]:
+    """What to run where budgets have no minimum between their sizes: a sentence, or none."""
+    minima = ((fit.get("laws") or {}).get("isoflop") or {}).get("minima", [])
     sides = [minimum["reason"] for minimum in minima if minimum["edge"]]
     if not sides:
         return []

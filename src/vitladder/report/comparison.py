@@ -7,16 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from vitladder.laws.comparable import groups
+from vitladder.report.axes import loss_axis
+from vitladder.report.chart import Drawing, Row, Tips, chart, dots, layer
+from vitladder.report.marks import LOSS
 from vitladder.report.notation import MISSING, finite, plain, power_of_ten, si
-from vitladder.report.style import EDGE, INK, figure, loss_axis
+from vitladder.report.run_plots import by_choice
+from vitladder.report.style import INK
 from vitladder.runs.record import Record
 
 HEAD = ("Choice", "N", "C", "Runs", "Val. loss", "Spread", "Above best", "Images/s")
 _MOST_ROWS = 40
-_LONGEST = 48  # characters of a name that leave room for the figure
+_LONGEST = 32  # characters of a name that leave room for the figure
+_COLUMNS = ("run", "choice", "n_params", "budget_flops", "loss")
+_TIPS: Tips = (
+    ("run", "run"),
+    ("choice", "choice"),
+    ("n_params", "N"),
+    ("C", "C"),
+    ("loss", "loss"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class Choice:
     flops: float
     losses: tuple[float, ...]
     images_per_s: float | None
+    run_keys: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -83,20 +94,54 @@ def comparison_rows(choices: Sequence[Choice]) -> list[list[str]]:
     return [_row(choice, best[power_of_ten(choice.flops, 3)]) for choice in choices]
 
 
-def comparison(choices: Sequence[Choice]) -> Figure:
+def comparison(choices: Sequence[Choice]) -> Drawing:
     """Every run's loss in a row for its choice, the best at the top, and the mean of each."""
-    fig = figure((6.4, 1.1 + 0.32 * len(choices)))
-    axes = fig.subplots()
-    for place, choice in enumerate(choices):
-        axes.plot(choice.losses, [place] * len(choice.losses), "o", ms=5, mew=0, color=EDGE)
-        axes.plot([choice.mean], [place], "|", ms=14, mew=2, color=INK)
-    labels = [_label(choice, choices) for choice in choices]
-    # A name may hold dollar signs, and is no formula.
-    axes.set_yticks(range(len(choices)), labels, parse_math=False)
-    axes.invert_yaxis()
-    losses = [loss for choice in choices for loss in choice.losses]
-    loss_axis(axes, "x", losses, "validation loss")
-    return fig
+    rows = [row for choice in choices for row in _run_rows(choice, choices)]
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    means: list[Row] = [
+        {"label": _label(choice, choices), "choice": choice.name, "loss": choice.mean}
+        for choice in choices
+    ]
+    # A name is text, and one that Vega would cut is cut before.
+    y = {
+        "field": "label",
+        "type": "nominal",
+        "title": None,
+        "sort": labels,
+        "axis": {"labelLimit": 260, "grid": True, "ticks": False, "domain": False},
+    }
+    tick = {"type": "tick", "thickness": 2, "size": 20, "color": INK}
+    shade = {
+        name: {**one, "legend": None} for name, one in by_choice(names_of_runs(choices)).items()
+    }
+    shade.pop("opacity", None)  # there is no legend to click: the rows are named
+    layers = [
+        layer(means, tick, tips=(("choice", "mean of"), ("loss", "loss"))),
+        layer(rows, dots(len(rows)), shade, tips=_TIPS),
+    ]
+    x = loss_axis("loss", LOSS, [row["loss"] for row in rows])
+    spec = chart(layers, x, y, height=max(90, 34 * len(labels)))
+    return Drawing(spec, _COLUMNS, rows)
+
+
+def names_of_runs(choices: Sequence[Choice]) -> dict[str, str]:
+    """The choice of each run."""
+    return {key: choice.name for choice in choices for key in choice.run_keys}
+
+
+def _run_rows(choice: Choice, choices: Sequence[Choice]) -> list[Row]:
+    return [
+        {
+            "run": key,
+            "choice": choice.name,
+            "label": _label(choice, choices),
+            "n_params": choice.n_params,
+            "budget_flops": choice.flops,
+            "C": power_of_ten(choice.flops, 3),
+            "loss": loss,
+        }
+        for key, loss in zip(choice.run_keys, choice.losses, strict=True)
+    ]
 
 
 def drawable(choices: Sequence[Choice]) -> bool:
@@ -116,13 +161,15 @@ def _cells(
 
 def _choice(name: str, runs: Sequence[Record]) -> Choice:
     speeds = [speed for run in runs if (speed := finite(run.results.images_per_s)) is not None]
-    losses = [loss for run in runs if (loss := finite(run.results.val_loss)) is not None]
+    found = [(run.run_key, finite(run.results.val_loss)) for run in runs]
+    losses = [(key, loss) for key, loss in found if loss is not None]
     return Choice(
         name=name,
         n_params=finite(runs[0].plan.get("n_params")) or 0.0,
         flops=finite(runs[0].plan.get("flops_target")) or finite(runs[0].plan.get("flops")) or 0.0,
-        losses=tuple(losses),
+        losses=tuple(loss for _, loss in losses),
         images_per_s=statistics.median(speeds) if speeds else None,
+        run_keys=tuple(key for key, _ in losses),
     )
 
 
@@ -145,7 +192,7 @@ def _label(choice: Choice, choices: Sequence[Choice]) -> str:
     name = choice.name
     parts = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"]
     if len({other.flops for other in choices}) > 1:
-        parts.append(f"C {choice.flops:.3g}")
+        parts.append(f"C {power_of_ten(choice.flops, 3)}")
     if len({other.n_params for other in choices if other.name == choice.name}) > 1:
         parts.append(f"N {si(choice.n_params)}")
     return ", ".join(parts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from html import escape
-
-from vitladder.report.figures import PageFigure
+from typing import Any
 
 
 def paragraph(text: str, css_class: str = "") -> str:
@@ -24,24 +24,35 @@ def section(identity: str, title: str, *content: str) -> str:
 
 def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of plain text whose first column heads its rows, scrolling in its own container."""
+    body = [_row([escape(cell) for cell in row]) for row in rows]
+    return scrolling(caption, head, body)
+
+
+def scrolling(caption: str, head: Sequence[str], rows: Sequence[str], more: str = "") -> str:
+    """A table of rows that are HTML already; `more` is an attribute of the table."""
     columns = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    body = "\n".join(_row(row) for row in rows)
+    body = "\n".join(rows)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
-        f"<table>\n<caption>{escape(caption)}</caption>\n<thead><tr>{columns}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody>\n</table></div>"
+        f"<table{more}>\n<caption>{escape(caption)}</caption>\n"
+        f"<thead><tr>{columns}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
 def _row(cells: Sequence[str]) -> str:
     first, *rest = cells
-    tail = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
-    return f'<tr><th scope="row">{escape(first)}</th>{tail}</tr>'
+    tail = "".join(f"<td>{cell}</td>" for cell in rest)
+    return f'<tr><th scope="row">{first}</th>{tail}</tr>'
+
+
+def details(summary: str, *content: str) -> str:
+    """Content that is folded away at first."""
+    return f"<details><summary>{escape(summary)}</summary>{''.join(content)}</details>"
 
 
 def commands(lines: Sequence[str]) -> str:
     """Commands as one block of code."""
-    return f"<pre><code>{escape(chr(10).join(lines))}</code></pre>"
+    return f'<pre tabindex="0"><code>{escape(chr(10).join(lines))}</code></pre>'
 
 
 def definitions(pairs: Sequence[tuple[str, str]]) -> str:
@@ -50,13 +61,9 @@ def definitions(pairs: Sequence[tuple[str, str]]) -> str:
     return f"<dl>{items}</dl>"
 
 
-def figure(drawn: PageFigure) -> str:
-    """A figure on its white card, or a note where there is nothing to draw."""
-    if drawn.svg is None:
-        inside = f'<p class="empty">{escape(drawn.caption)}</p>'
-        return f'<figure class="note"><h3>{escape(drawn.title)}</h3>{inside}</figure>'
-    return (
-        f'<figure id="figure-{drawn.name}"><h3>{escape(drawn.title)}</h3>'
-        f'<div class="plot">{drawn.svg}</div>'
-        f"<figcaption>{escape(drawn.caption)}</figcaption></figure>"
-    )
+def data(value: Any, attributes: str) -> str:
+    """JSON that the page's script reads; no text in it can end the element that holds it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign, written in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        text = text.replace(sign, written)
+    return f'<script type="application/json" {attributes}>{text}</script>'

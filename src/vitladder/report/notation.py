@@ -21,6 +21,13 @@ def si(value: float | None) -> str:
     return f"{rounded:.3g}"
 
 
+def with_unit(value: float, unit: str) -> str:
+    """A number, a space, and its unit with the prefix: 180 GFLOP/s."""
+    text = si(value)
+    number = text.rstrip("kMGTP")
+    return f"{number} {text[len(number) :]}{unit}"
+
+
 def power_of_ten(value: float | None, digits: int = 2) -> str:
     """A few digits times a power of ten: 3e11 is 3×10¹¹, 1e10 is 10¹⁰."""
     if value is None:

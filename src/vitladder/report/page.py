@@ -3,49 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from vitladder.errors import UserError
-from vitladder.laws.forms import FORM
 from vitladder.laws.study import RunPoint, points, read_records, study_name
-from vitladder.report import markup, provenance, tables
-from vitladder.report.answer import answer
-from vitladder.report.comparison import HEAD as COMPARED
-from vitladder.report.comparison import comparison_answer, comparison_rows, read_choices
-from vitladder.report.css import CSS
-from vitladder.report.figures import PageFigure, page_figures
+from vitladder.report import markup, sections, vega
+from vitladder.report.css import style_sheet
+from vitladder.report.figure_markup import Card, card, keep_files
+from vitladder.report.figures import page_figures
+from vitladder.report.style import DARK
 from vitladder.runs.atomic import write_text
 from vitladder.runs.record import Record
 
 Fit = Mapping[str, Any]
 
-MISSING_LAWS = {
-    "parametric": "No parametric law",
-    "isoflop": "No IsoFLOP law",
-    "held_out": "Nothing held out",
-    "parametric_ci95": "No interval for the parametric law",
-    "isoflop_ci95": "No interval for the IsoFLOP law",
-    "parametric_bound": "At its bound",
-}
+SCRIPTS = ("page.js", "runs.js")
+COLOURS = 'id="colours"'
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a page is made of."""
+
+    folder: Path
+    records: Sequence[Record]
+    runs: Sequence[RunPoint]
+    fit: Fit
+    command: str
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return study_name(self.records, self.folder)
 
 
 def write_page(folder: Path, fit: Fit, *, command: str) -> Path:
-    """Write `<folder>/report.html` and `<folder>/figures/*.svg`; returns the page's path.
+    """Write `<folder>/report.html` and `<folder>/figures/`; returns the page's path.
 
     `fit` is what `fit_study` (or `unfitted_study`) returned for the folder, `command` what was
     typed to make the page. Raises UserError where the folder holds no study or cannot be written.
     """
     records = read_records(folder)
-    runs = points(records)
-    name = study_name(records, folder)
-    figures = page_figures(folder, records, runs, fit)
-    page = folder / "report.html"
-    text = render(name, records, runs, fit, figures, command)
+    study = Study(folder, records, points(records), fit, command)
+    drawn = page_figures(folder, records, study.runs, fit)
+    cards = {figure.name: card(figure) for figure in drawn.every()}
+    page, text = folder / "report.html", render(study, drawn.names(), cards)
     try:
-        for drawn in figures:
-            _keep_figure(folder / "figures", drawn)
+        keep_files(folder / "figures", list(cards.values()))
         write_text(page, text)
     except OSError as error:
         raise UserError(
@@ -55,127 +63,51 @@ def write_page(folder: Path, fit: Fit, *, command: str) -> Path:
     return page
 
 
-def render(
-    name: str,
-    records: Sequence[Record],
-    runs: Sequence[RunPoint],
-    fit: Fit,
-    figures: Sequence[PageFigure],
-    command: str,
-) -> str:
-    """The whole page as text; everything from records is escaped."""
+def render(study: Study, places: Mapping[str, Sequence[str]], cards: Mapping[str, Card]) -> str:
+    """The whole page as text; everything from records is escaped.
+
+    `places` says which figures each section has.
+    """
+    figures = {place: _grid([cards[name] for name in names]) for place, names in places.items()}
+    name, fit, records = escape(study.name), study.fit, study.records
     body = "\n".join(
         [
-            f'<header><p class="kind">Scaling study</p><h1>{escape(name)}</h1></header>',
-            '<section id="answer" aria-label="Answer">',
-            *(markup.paragraph(text) for text in _answer(records, runs, fit)),
-            "</section>",
-            _figures(figures),
-            _comparison(records),
-            _laws(fit),
-            _runs(records),
-            _provenance(records, fit, command),
+            f'<header><p class="kind">Scaling study</p><h1>{name}</h1></header>',
+            sections.answer_of(records, study.runs, fit),
+            sections.laws(fit, figures["laws"]),
+            markup.section("predicted", "Predicted against measured", figures["predicted"]),
+            sections.compared(records, figures["compared"]),
+            markup.section("speed", "Throughput, MFU and roof", figures["speed"]),
+            markup.section("learning", "Learning curves", figures["learning"]),
+            sections.run_table(study.folder, records),
+            sections.trouble(records, fit),
+            sections.made(records, fit, study.command),
         ]
     )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(name)}: scaling study</title>\n<style>{CSS}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<title>{name}: scaling study</title>\n<style>{style_sheet()}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n{_scripts()}\n</body>\n</html>\n"
     )
 
 
-def _figures(figures: Sequence[PageFigure]) -> str:
-    """All figures and notes on missing ones; nothing at all where none can be drawn."""
-    if all(drawn.svg is None for drawn in figures):
+def _grid(cards: Sequence[Card]) -> str:
+    """Figures and notes on missing ones side by side; nothing where there is none."""
+    if not cards:
         return ""
-    return f'<div class="figures">{"".join(markup.figure(drawn) for drawn in figures)}</div>'
+    return f'<div class="figures">{"".join(one.html for one in cards)}</div>'
 
 
-def _answer(records: Sequence[Record], runs: Sequence[RunPoint], fit: Fit) -> Sequence[str]:
-    """What the study found: the best choice where it compares some, else its laws."""
-    choices = read_choices(records)
-    return [comparison_answer(choices)] if choices else answer(runs, fit)
-
-
-def _comparison(records: Sequence[Record]) -> str:
-    """The choices that the study compares; nothing at all where its runs differ in size alone."""
-    choices = read_choices(records)
-    if not choices:
-        return ""
-    rows = comparison_rows(choices)
-    caption = "Validation loss of each choice at the same budget, mean over seeds"
-    return markup.section("comparison", "Comparison", markup.table(caption, COMPARED, rows))
-
-
-def _laws(fit: Fit) -> str:
-    laws, reasons = fit.get("laws") or {}, fit.get("reasons") or {}
-    parametric, isoflop = laws.get("parametric"), laws.get("isoflop")
-    content = []
-    if parametric:
-        caption = f"Parametric law {FORM}"
-        content.append(markup.table(caption, tables.LAW_HEAD, tables.parametric_rows(parametric)))
-    if isoflop and isoflop["a"] is not None:
-        caption = "Power laws through the IsoFLOP minima"
-        content.append(markup.table(caption, tables.LAW_HEAD, tables.isoflop_rows(isoflop)))
-        content += [markup.paragraph(text, "reason") for text in _draws(isoflop)]
-    if isoflop:
-        caption = "Minimum of each budget"
-        content.append(markup.table(caption, tables.MINIMA_HEAD, tables.minima_rows(isoflop)))
-    content += [markup.paragraph(text, "reason") for text in _missing(reasons)]
-    return markup.section("laws", "Laws", *content)
-
-
-def _draws(isoflop: Mapping[str, Any]) -> list[str]:
-    """What the intervals of the power laws are over, where there are any."""
-    if isoflop["ci95"] is None:
-        return []
-    draws, interior = isoflop["resamples"], sum(not one["edge"] for one in isoflop["minima"])
-    text = (
-        f"In {draws['same_budgets']} of {draws['used']} draws the same {interior} budgets have an "
-        "interior minimum"
+def _scripts() -> str:
+    """What makes the page answer: Vega, which nothing runs until it is needed, and our own."""
+    folder = files("vitladder.report")
+    own = [folder.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return "\n".join(
+        [
+            f'<script type="text/plain" id="vega">{vega.bundle()}</script>',
+            markup.data(DARK, COLOURS),
+            *(f"<script>\n{text}</script>" for text in own),
+        ]
     )
-    if draws["same_budgets"] == draws["used"]:
-        return [f"{text}."]
-    return [f"{text}; the others lost some, so these intervals mix laws over different budgets."]
-
-
-def _missing(reasons: Mapping[str, str]) -> list[str]:
-    """What the laws lack and why, each reason once."""
-    titles: dict[str, list[str]] = {}
-    for name, title in MISSING_LAWS.items():
-        if name in reasons:
-            titles.setdefault(reasons[name], []).append(title)
-    return [f"{'. '.join(these)}: {reason}." for reason, these in titles.items()]
-
-
-def _runs(records: Sequence[Record]) -> str:
-    everything = markup.table("Every run of the study", tables.RUN_HEAD, tables.run_rows(records))
-    errors = tables.error_rows(records)
-    if not errors:
-        return markup.section("runs", "Runs", everything)
-    head = ("Run", "State", "Message")
-    return markup.section(
-        "runs", "Runs", everything, markup.table("Runs that did not complete", head, errors)
-    )
-
-
-def _provenance(records: Sequence[Record], fit: Fit, command: str) -> str:
-    return markup.section(
-        "made",
-        "How this page was made",
-        markup.commands(provenance.run_commands(records, command)),
-        markup.definitions(provenance.circumstances(records)),
-        *(markup.paragraph(text) for text in provenance.conventions(fit)),
-    )
-
-
-def _keep_figure(folder: Path, drawn: PageFigure) -> None:
-    """Write a figure's file, or remove the one of an earlier page that can no longer be drawn."""
-    file = folder / f"{drawn.name}.svg"
-    if drawn.svg is None:
-        file.unlink(missing_ok=True)
-        return
-    folder.mkdir(exist_ok=True)
-    write_text(file, drawn.svg)

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from vitladder.compute.part import Part
 from vitladder.compute.roofline import Roofline
 from vitladder.errors import UserError
-from vitladder.report.notation import si
-from vitladder.report.style import ACCENT, INK, MUTED, RC, ROOM, figure, log_axis
+from vitladder.report.notation import with_unit
+from vitladder.report.pictures import RC, figure, log_axis
+from vitladder.report.style import ACCENT, INK, MUTED, ROOM
 
 COLOURS = {"matmul": "#31688e", "element-wise": ACCENT}
 SIZE = (7.6, 5.0)
@@ -107,18 +108,11 @@ def _axes(axes: Axes, roof: Roofline, intensities: Sequence[float], low: float) 
     ]
     axes.legend(handles=marks, loc="upper left", handletextpad=0.2)
     note: dict[str, Any] = {"color": MUTED, "fontsize": FONT_SIZE, "textcoords": "offset points"}
-    peak, bandwidth = _spaced(roof.peak, "FLOP/s"), _spaced(roof.bandwidth, "B/s")
+    peak, bandwidth = with_unit(roof.peak, "FLOP/s"), with_unit(roof.bandwidth, "B/s")
     axes.annotate(peak, (end, roof.peak), xytext=(-2, 4), ha="right", va="bottom", **note)
     middle = math.sqrt(first * roof.ridge)
     place = (middle, roof.attainable(middle))
     axes.annotate(bandwidth, place, xytext=(-8, 2), ha="right", va="bottom", **note)
-
-
-def _spaced(value: float, unit: str) -> str:
-    """A number, a space, and its unit with the prefix: 180 GFLOP/s."""
-    text = si(value)
-    number = text.rstrip("kMGTP")
-    return f"{number} {text[len(number) :]}{unit}"
 
 
 def _labelled(axes: Axes, place: tuple[float, float], level: float, text: str, colour: str) -> None:

@@ -1,45 +1,55 @@
-"""The figures of the runs themselves: speed over size, and learning curves."""
+"""The figures of the runs' speed: images per second, MFU, and FLOP/s under the device's peak."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from vitladder.laws.study import positive, positive_cell
-from vitladder.report.style import (
-    EDGE,
-    INK,
-    SIZE,
-    Shades,
-    colour_bar,
-    figure,
-    log_axis,
-    loss_axis,
+from vitladder.laws.study import positive
+from vitladder.report.axes import Channel, log_axis, share_axis
+from vitladder.report.chart import (
+    Drawing,
+    Layer,
+    Row,
+    Tips,
+    chart,
+    colour,
+    dimmed,
+    dots,
+    layer,
+    toggled,
 )
-from vitladder.runs.metrics import read_rows
+from vitladder.report.marks import N
+from vitladder.report.notation import with_unit
+from vitladder.report.style import ACCENT, CHOICES, SHAPES
 from vitladder.runs.record import Record
+
+TIPS: Tips = (
+    ("run", "run"),
+    ("choice", "choice"),
+    ("n_params", "N"),
+    ("images_per_s", "images/s"),
+    ("mfu_percent", "MFU, %"),
+    ("flops_per_s", "FLOP/s"),
+)
+MOST_ROOFS = 3
+COLUMNS = ("run", "choice", "n_params", "images_per_s", "mfu_percent", "flops_per_s")
 
 
 @dataclass(frozen=True)
 class Speed:
     """How fast one run trained; mfu is None where the device's peak is not known."""
 
+    run_key: str
     n_params: float
     images_per_s: float
     mfu: float | None
+    flops_per_s: float | None
 
-
-@dataclass(frozen=True)
-class LearningCurve:
-    """Validation loss over FLOPs of one run."""
-
-    n_params: float
-    complete: bool
-    flops: list[float]
-    loss: list[float]
+    @property
+    def peak(self) -> float | None:
+        """The dense peak in FLOP/s that the MFU is measured against."""
+        return self.flops_per_s / self.mfu if self.flops_per_s and self.mfu else None
 
 
 def read_speeds(records: Sequence[Record]) -> list[Speed]:
@@ -47,74 +57,89 @@ def read_speeds(records: Sequence[Record]) -> list[Speed]:
     speeds = []
     for record in records:
         n_params = positive(record.plan.get("n_params"))
-        images_per_s = positive(record.results.images_per_s)
-        if n_params is not None and images_per_s is not None:
-            speeds.append(Speed(n_params, images_per_s, positive(record.results.mfu)))
+        rate = positive(record.results.images_per_s)
+        if n_params is not None and rate is not None:
+            cost = positive(record.plan.get("flops_per_image"))
+            done = positive(rate * cost) if cost else None
+            mfu = positive(record.results.mfu)
+            speeds.append(Speed(record.run_key, n_params, rate, mfu, done))
     return speeds
 
 
-def read_learning_curves(folder: Path, records: Sequence[Record]) -> list[LearningCurve]:
-    """The validation losses in each run's metrics.csv; a run without one has no curve.
+def throughput(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawing:
+    """Images per second over N; `choices` are the runs' own, where the study compares some."""
+    rows = _rows(speeds, choices)
+    y = log_axis("images_per_s", "images/s", [speed.images_per_s for speed in speeds])
+    return _over_size(rows, choices, y)
 
-    Raises UserError where one is no such table.
+
+def utilisation(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawing:
+    """MFU over N, of the runs that know it."""
+    rows = [row for row in _rows(speeds, choices) if row["mfu_percent"]]
+    y = share_axis("mfu_percent", "MFU, %", [row["mfu_percent"] for row in rows])
+    return _over_size(rows, choices, y)
+
+
+def under_the_roof(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawing:
+    """Model FLOP/s over N under the compute roof: each device's dense peak."""
+    rows = [row for row in _rows(speeds, choices) if row["flops_per_s"]]
+    sizes = [row["n_params"] for row in rows]
+    peaks = sorted({float(f"{speed.peak:.2g}") for speed in speeds if speed.peak})[-MOST_ROOFS:]
+    roofs: list[Row] = [
+        {"what": f"dense peak, {with_unit(peak, 'FLOP/s')}", "flops_per_s": peak, "n_params": size}
+        for peak in peaks
+        for size in (min(sizes), max(sizes) * 1.0001)
+    ]
+    each = {"detail": {"field": "what", "type": "nominal"}}
+    line = {"type": "line", "strokeWidth": 1.8, "strokeDash": [6, 4], "color": ACCENT}
+    said = {"type": "text", "align": "left", "baseline": "bottom", "dy": -6, "color": ACCENT}
+    under = [
+        layer(roofs, line, each, tips=(("what", ""), ("flops_per_s", "FLOP/s"))),
+        layer(roofs[::2], said, {"text": {"field": "what", "type": "nominal"}}),
+    ]
+    y = log_axis("flops_per_s", "model FLOP/s", [row["flops_per_s"] for row in (*rows, *roofs)])
+    return _over_size(rows, choices, y, under)
+
+
+def by_choice(choices: Mapping[str, str]) -> dict[str, Channel]:
+    """Colour and shape of what a study compares; nothing where that is too much, or one thing.
+
+    `choices` are those of all runs, so that each has its colour in every figure.
     """
-    curves = []
-    for record in records:
-        n_params = positive(record.plan.get("n_params"))
-        if n_params is None:
-            continue
-        flops, loss = _columns(folder / record.run_key)
-        if flops:
-            curves.append(LearningCurve(n_params, record.status == "complete", flops, loss))
-    return curves
+    names = sorted(set(choices.values()))
+    if not 2 <= len(names) <= len(CHOICES):
+        return {}
+    count = len(names)
+    shapes = {"domain": list(names), "range": list(SHAPES[:count])}
+    return {
+        "color": colour("choice", "", {"domain": list(names), "range": list(CHOICES[:count])}),
+        "shape": {"field": "choice", "type": "nominal", "scale": shapes},
+        "opacity": dimmed(0.85),
+    }
 
 
-def _columns(run: Path) -> tuple[list[float], list[float]]:
-    """flops and val_loss of the rows that have both."""
-    flops, losses = [], []
-    for row in read_rows(run):
-        c, loss = positive_cell(row["flops"]), positive_cell(row["val_loss"])
-        if c is not None and loss is not None:
-            flops.append(c)
-            losses.append(loss)
-    return flops, losses
+def _rows(speeds: Sequence[Speed], choices: Mapping[str, str]) -> list[Row]:
+    return [
+        {
+            "run": speed.run_key,
+            "choice": choices.get(speed.run_key),
+            "n_params": speed.n_params,
+            "images_per_s": speed.images_per_s,
+            "mfu_percent": None if speed.mfu is None else 100 * speed.mfu,
+            "flops_per_s": speed.flops_per_s,
+        }
+        for speed in speeds
+    ]
 
 
-def throughput(speeds: Sequence[Speed]) -> Figure:
-    """Images per second over N, and MFU beside it where it was measured."""
-    fig = figure(SIZE)
-    measured = [speed for speed in speeds if speed.mfu is not None]
-    sizes = [speed.n_params for speed in speeds]
-    rates = [speed.images_per_s for speed in speeds]
-    panels = fig.subplots(2 if measured else 1, 1, squeeze=False, sharex=True)[:, 0]
-    panels[0].plot(sizes, rates, "o", ms=5, mew=0, color=INK, alpha=0.75)
-    log_axis(panels[0], "x", sizes, "si", "" if measured else "parameters N")
-    log_axis(panels[0], "y", rates, "si", "images/s")
-    if measured:
-        shares = [100 * (speed.mfu or 0.0) for speed in measured]
-        panels[1].plot(
-            [speed.n_params for speed in measured], shares, "o", ms=5, mew=0, color=INK, alpha=0.75
-        )
-        log_axis(panels[1], "x", sizes, "si", "parameters N")
-        panels[1].set_ylim(0, 1.15 * max(shares))
-        panels[1].set_ylabel("MFU, %")
-    return fig
-
-
-def learning_curves(curves: Sequence[LearningCurve]) -> Figure:
-    """Validation loss over FLOPs of every run; runs that did not complete are grey."""
-    fig = figure(SIZE)
-    axes = fig.subplots()
-    shades = Shades([curve.n_params for curve in curves])
-    thin = 1.4 if len(curves) <= 40 else 0.8
-    for curve in curves:
-        colour = shades(curve.n_params) if curve.complete else EDGE
-        line = "-" if curve.complete else "--"
-        axes.plot(curve.flops, curve.loss, line, lw=thin, color=colour, alpha=0.85)
-        axes.plot(curve.flops[-1], curve.loss[-1], "o", ms=3.5, mew=0, color=colour)
-    flops = [c for curve in curves for c in curve.flops]
-    losses = [loss for curve in curves for loss in curve.loss]
-    log_axis(axes, "x", flops, "power", "training FLOPs C")
-    loss_axis(axes, "y", losses, "validation loss")
-    colour_bar(fig, axes, shades, "parameters N", "si")
-    return fig
+def _over_size(
+    rows: Sequence[Row], choices: Mapping[str, str], y: Channel, under: Sequence[Layer] = ()
+) -> Drawing:
+    """A dot for each run over its size, in the colour of its choice where there are several."""
+    shade = by_choice(choices)
+    rows = [row for row in rows if row["choice"] or not shade]
+    known = [tip for tip in TIPS if any(row[tip[0]] is not None for row in rows)]
+    drawn = layer(rows, dots(len(rows)), shade, tips=known)
+    x = log_axis("n_params", N, [row["n_params"] for row in rows])
+    layers = [*under, toggled(drawn, "choice") if shade else drawn]
+    return Drawing(chart(layers, x, y), COLUMNS, list(rows))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from vitladder.report.notation import (
     MISSING,
@@ -91,8 +91,20 @@ def minima_rows(law: Mapping[str, Any]) -> Rows:
     ]
 
 
+class Cell(NamedTuple):
+    """A cell's text, and the number that it is sorted by where it has one."""
+
+    text: str
+    value: float | None = None
+
+
 def run_rows(records: Sequence[Record]) -> Rows:
     """Every run, whatever became of it: by budget, then by size."""
+    return [[cell.text for cell in cells] for cells in run_cells(records)]
+
+
+def run_cells(records: Sequence[Record]) -> list[list[Cell]]:
+    """The same with the numbers behind the text."""
     return [_run(record) for record in sorted(records, key=_order)]
 
 
@@ -102,32 +114,43 @@ def _order(record: Record) -> tuple[float, float, str]:
     return budget, finite(plan.get("n_params")) or 0.0, record.run_key
 
 
-def _run(record: Record) -> list[str]:
+def _run(record: Record) -> list[Cell]:
     plan, results, model = record.plan, record.results, record.config.get("model") or {}
-    memory = finite(results.peak_memory_bytes)
     images = finite(results.images)
+    shown: list[tuple[Callable[[float | None], str], object]] = [
+        (_whole, model.get("width")),
+        (_whole, model.get("depth")),
+        (si, plan.get("n_params")),
+        (power_of_ten, plan.get("flops_target")),
+        (lambda value: power_of_ten(value, 3), plan.get("flops")),
+        (si, images if images is not None else plan.get("images")),
+        (lambda value: plain(value, 4), results.val_loss),
+        (percent, results.val_error),
+        (si, results.images_per_s),
+        (percent, results.mfu),
+        (_bytes, results.peak_memory_bytes),
+        (lambda value: plain(value, 1), record.times.get("seconds")),
+        (_whole, record.environment.get("threads")),
+    ]
+    numbers = [(text, finite(value)) for text, value in shown]
     return [
-        record.run_key,
-        record.status,
-        _whole(model.get("width")),
-        _whole(model.get("depth")),
-        si(finite(plan.get("n_params"))),
-        power_of_ten(finite(plan.get("flops_target"))),
-        power_of_ten(finite(plan.get("flops")), 3),
-        si(images if images is not None else finite(plan.get("images"))),
-        plain(finite(results.val_loss), 4),
-        percent(finite(results.val_error)),
-        si(finite(results.images_per_s)),
-        percent(finite(results.mfu)),
-        MISSING if memory is None else f"{si(memory)}B",
-        plain(finite(record.times.get("seconds")), 1),
-        _whole(record.environment.get("threads")),
+        Cell(record.run_key),
+        Cell(record.status),
+        *(Cell(text(number), number) for text, number in numbers),
     ]
 
 
-def _whole(value: object) -> str:
-    number = finite(value)
-    return MISSING if number is None else f"{number:.0f}"
+def _bytes(value: float | None) -> str:
+    return MISSING if value is None else f"{si(value)}B"
+
+
+def _whole(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.0f}"
+
+
+def flagged_rows(fit: Fit) -> Rows:
+    """The runs that the parametric law does not explain, the worst first."""
+    return [[str(one["run"]), plain(one["z"], 1)] for one in fit.get("flagged_runs") or []]
 
 
 def error_rows(records: Sequence[Record]) -> Rows:

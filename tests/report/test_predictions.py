@@ -1,4 +1,4 @@
-"""Predicted against measured time: of complete runs on measured machines only."""
+"""Predicted against measured: of complete runs on machines and devices that tell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vitladder.report.duration_plot import (
+from vitladder.report.predictions import (
     Duration,
     duration_plot,
     median_error,
@@ -38,10 +38,16 @@ def test_runs_without_a_measured_prediction_are_left_out() -> None:
         record(),
         record(status="interrupted", seconds=9.0),
     ]
-    assert read_durations(records) == [Duration(predicted=11.0, measured=10.0)]
+    assert read_durations(records) == [Duration(predicted=11.0, measured=10.0, run_key="a")]
 
 
 def test_the_error_is_the_median_of_the_relative_ones() -> None:
     runs = [Duration(11, 10), Duration(8, 10), Duration(30, 10)]
     assert median_error(runs) == pytest.approx(0.2)
-    assert duration_plot(runs).axes
+    drawing = duration_plot(runs)
+    assert [row["measured_seconds"] for row in drawing.rows] == [10, 10, 10]
+    line, dots = drawing.spec["layer"]
+    ends = drawing.spec["datasets"][line["data"]["name"]]
+    assert ends[0]["measured_seconds"] == ends[0]["predicted_seconds"] < 8
+    assert ends[1]["measured_seconds"] == ends[1]["predicted_seconds"] > 30
+    assert dots["encoding"]["tooltip"][0]["field"] == "run"

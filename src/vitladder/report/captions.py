@@ -1,0 +1,125 @@
+"""What stands under each figure: what its marks mean, and what it could not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vitladder.report.learning import LearningCurve
+from vitladder.report.marks import Fit, minima
+from vitladder.report.optimum import has_bands, parametric_law
+from vitladder.report.predictions import Duration, median_error, on_cpu
+from vitladder.runs.record import Record
+
+COMPARED = (
+    "Dots are runs, bars the mean over seeds; a difference below the dots' own spread says nothing."
+)
+THROUGHPUT = "Training images per second over model size."
+SPEED = {
+    "mfu": "Model FLOPs utilisation: model FLOP/s as a share of the device's dense peak.",
+    "roof": "Model FLOP/s of each run; the dashed line is the device's dense peak. The records "
+    "hold no bytes moved, so there is no bandwidth roof here: `vitladder bench` draws it.",
+}
+NO_SPEED = "No run has measured its images per second yet."
+NO_MFU = "MFU is left out because the device's peak is not known."
+NO_ROOF = "No roof: the device's peak is not known."
+NO_TIME = "No prediction: `vitladder bench --machine` had not measured this machine before."
+NO_MEMORY = "No run has both a predicted and a measured peak."
+OF_A_CPU = (
+    "No comparison: a CPU's run measures the memory of the whole process, Python and torch with "
+    "it, and its plan that of the training alone."
+)
+
+
+def isoflop(fit: Fit) -> str:
+    """Of the IsoFLOP curves."""
+    text = (
+        "Validation loss over model size, one colour per compute budget; dotted lines join its "
+        "runs."
+    )
+    if fit["laws"]["isoflop"] is None:
+        return f"{text} No minima: {fit['reasons']['isoflop']}."
+    edges, count = sum(minimum["edge"] for minimum in minima(fit)), len(minima(fit))
+    if edges < count:
+        text += " Stars are the minima of parabolas of log loss in log N."
+    if edges:
+        text += (
+            f" Hollow grey stars ({edges} of {count}) are the lowest runs of"
+            " budgets without an interior minimum; no law uses them."
+        )
+    return text
+
+
+def frontier(fit: Fit) -> str:
+    """Of loss over compute."""
+    text = "Every complete run, coloured by size."
+    if not parametric_law(fit):
+        return f"{text} No law drawn: {_reason(fit, 'parametric')}."
+    return (
+        f"{text} The line is the least loss that the parametric law allows at each C, dashed to "
+        f"ten times the largest. {_bands(fit)}"
+    )
+
+
+def optimum(fit: Fit, letter: str) -> str:
+    """Of N* or D*."""
+    text = f"{letter} over training FLOPs."
+    isoflop = fit["laws"]["isoflop"]
+    if isoflop and isoflop["a"] is not None:
+        text += " Stars are the IsoFLOP minima, and the line through them is their power law."
+    elif isoflop:
+        text += f" No power law: {_reason(fit, 'isoflop')}."
+    if parametric_law(fit):
+        text += " The line to the diamond, dashed beyond the runs, is the parametric law."
+        text += f" {_bands(fit)}"
+    return text
+
+
+def predicted(fit: Fit) -> str:
+    """Of predicted against measured loss."""
+    text = "Each point is a run; on the line, the law is right."
+    if fit["held_out"]:
+        return (
+            f"{text} Diamonds: the largest budget, predicted by a law that was fitted without it."
+        )
+    return f"{text} Nothing is held out: {_reason(fit, 'held_out')}."
+
+
+def forecast(durations: Sequence[Duration]) -> str:
+    """Of predicted against measured time or memory."""
+    return (
+        "Each point is a run; on the line, the plan was right. Median error "
+        f"{100 * median_error(durations):.0f} %."
+    )
+
+
+def learning(curves: Sequence[LearningCurve], choices: Mapping[str, str]) -> str:
+    """Of the learning curves."""
+    text = f"Validation loss while training, coloured by {'choice' if choices else 'size'}."
+    if any(curve.status != "complete" for curve in curves):
+        text += " Grey and dashed: runs that did not complete."
+    return text
+
+
+def no_memory(complete: Sequence[Record]) -> str:
+    """Why no run's memory is compared."""
+    return OF_A_CPU if all(map(on_cpu, complete)) else NO_MEMORY
+
+
+def no_law(fit: Fit, name: str) -> str:
+    """Why a figure of a law is missing."""
+    return f"No law to draw: {_reason(fit, name)}."
+
+
+def not_known(missing: int, count: int) -> str:
+    """How many runs a figure of speed leaves out."""
+    return f" Not known for {missing} of {count} runs." if missing else ""
+
+
+def _bands(fit: Fit) -> str:
+    if has_bands(fit):
+        return "The band is its 95 % interval over bootstrap draws."
+    return f"No band: {_reason(fit, 'parametric_ci95')}."
+
+
+def _reason(fit: Fit, name: str) -> str:
+    return str((fit.get("reasons") or {}).get(name) or "the fit has none")

@@ -1,0 +1,143 @@
+// Figures that answer: drawn anew by Vega when they come into view, with hover, legend, log/linear.
+"use strict";
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const darkOf = JSON.parse(document.getElementById("colours").textContent);
+  const make = (name, properties = {}) => Object.assign(document.createElement(name), properties);
+
+  // Vega is kept compressed, and is unpacked once, when a figure first comes into view.
+  let vegaReady = null;
+  const needVega = () => (vegaReady ??= (async () => {
+    const packed = atob(document.getElementById("vega").textContent);
+    const bytes = Uint8Array.from(packed, (one) => one.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    document.head.append(make("script", { type: "module", textContent: `${await new Response(stream).text()}
+      ;document.dispatchEvent(new Event("vega-is-here"));` }));
+    if (!window.vegaEmbed) await new Promise((done) => document.addEventListener("vega-is-here", done, { once: true }));
+  })());
+
+  const tip = make("div", { id: "tip", hidden: true });
+  tip.setAttribute("role", "tooltip");
+  document.body.append(tip);
+  // Vega's own tooltips are found near a line's points alone, so that a mark is asked here.
+  const showTip = (event) => {
+    const value = event.type === "pointerout" ? null : event.target.__data__?.tooltip;
+    tip.hidden = !value;
+    if (tip.hidden) return;
+    tip.replaceChildren(...Object.entries(value).flatMap(([name, text]) =>
+      [make("span", { textContent: name.trim() }), make("b", { textContent: text })]));
+    const { width, height } = tip.getBoundingClientRect();
+    const left = event.clientX + 14 + width > innerWidth ? event.clientX - 14 - width : event.clientX + 14;
+    tip.style.left = `${Math.max(4, left)}px`;
+    tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - height - 4))}px`;
+  };
+
+  // The specification as it is drawn now: in the scheme's colours, the card's width, these scales.
+  const current = (figure) => {
+    const text = dark.matches
+      ? figure.text.replace(/#[0-9a-f]{6}/g, (one) => darkOf[one] ?? one) : figure.text;
+    const spec = unpacked(JSON.parse(text));
+    const width = figure.plot.clientWidth;
+    for (const [name, type] of Object.entries(figure.scales)) {
+      const channel = spec.encoding[name];
+      if (channel.scale.type === type) continue;
+      channel.scale.type = type;
+      if (type === "log") channel.axis.values = spec.usermeta.log[name];
+      else delete channel.axis.values;
+    }
+    spec.background = "transparent";
+    spec.width = width;
+    if (width >= 420) {
+      // As high as the static figure, so that nothing below it moves.
+      const { width: w, height: h } = figure.plot.querySelector("svg").viewBox.baseVal;
+      spec.height = Math.round((width * h) / w);
+      spec.autosize = { type: "fit", contains: "padding" };
+    } else {
+      spec.height = Math.min(spec.height, 270);
+      spec.autosize = { type: "fit-x", contains: "padding" };
+      spec.encoding.x.axis.tickCount = 3;
+      const narrow = (node) => {
+        if (node?.legend?.columns) node.legend.columns = Math.max(1, Math.floor((node.legend.columns * width) / 500));
+        if (node && typeof node === "object") {
+          for (const [name, child] of Object.entries(node)) if (name !== "data") narrow(child);
+        }
+      };
+      narrow(spec.layer);
+      if (spec.title) spec.title = { text: spec.title, fontSize: 11.5 };
+    }
+    return spec;
+  };
+
+  const draw = async (figure) => {
+    try {
+      await needVega();
+      const live = make("div", { className: "live" });
+      const options = { actions: false, renderer: "svg", tooltip: false, mode: "vega-lite", logLevel: 1 };
+      const made = await window.vegaEmbed(live, current(figure), options);
+      figure.view?.finalize();
+      figure.view = made.view;
+      figure.plot.querySelector(".live")?.remove();
+      figure.plot.append(live);
+      for (const type of ["pointermove", "pointerdown", "pointerout"]) live.addEventListener(type, showTip);
+      const drawn = live.querySelector("svg");
+      drawn.setAttribute("role", "img");
+      drawn.setAttribute("aria-label", figure.plot.querySelector("svg").getAttribute("aria-label"));
+      figure.plot.classList.add("alive");
+      figure.width = figure.plot.clientWidth;
+    } catch (error) {
+      console.error(error);  // the static figure stays
+    }
+  };
+
+  const controls = (figure) => {
+    const bar = make("div", { className: "controls" });
+    for (const name of Object.keys(figure.spec.usermeta.log)) {
+      const button = make("button", { type: "button" });
+      const say = () => { button.textContent = `${name}: ${figure.scales[name]}`; };
+      figure.scales[name] = figure.spec.encoding[name].scale.type;
+      button.title = `Switch the ${name} axis between logarithmic and linear`;
+      button.addEventListener("click", () => {
+        figure.scales[name] = figure.scales[name] === "log" ? "linear" : "log";
+        say();
+        draw(figure);
+      });
+      say();
+      bar.append(button);
+    }
+    if (figure.text.includes('"bind":"legend"') && figure.text.includes('"legend":{"')) {
+      bar.append(make("span", { textContent: "Click the legend to show some alone." }));
+    }
+    figure.plot.after(bar);
+  };
+
+  // Data is packed in columns, of which text that repeats is written once.
+  const unpacked = (spec) => {
+    for (const [name, columns] of Object.entries(spec.datasets)) {
+      const lists = Object.entries(columns).map(([key, one]) => [key, one.of ? one.at.map((at) => one.of[at]) : one]);
+      const count = lists.length ? lists[0][1].length : 0;
+      spec.datasets[name] = Array.from({ length: count }, (_, row) =>
+        Object.fromEntries(lists.map(([key, list]) => [key, list[row]])));
+    }
+    return spec;
+  };
+
+  const figures = [...document.querySelectorAll("script.spec")].map((script) => {
+    const plot = script.parentElement.querySelector(".plot");
+    return { plot, text: script.textContent, spec: JSON.parse(script.textContent), scales: {}, view: null };
+  });
+  if ("DecompressionStream" in window && "IntersectionObserver" in window) {
+    const seen = new IntersectionObserver((entries) => {
+      for (const entry of entries.filter((one) => one.isIntersecting)) {
+        seen.unobserve(entry.target);
+        draw(figures.find((one) => one.plot === entry.target));
+      }
+    }, { rootMargin: "200px" });
+    for (const figure of figures) {
+      controls(figure);
+      seen.observe(figure.plot);
+    }
+    const again = (moved) => figures.forEach((one) => one.view && moved(one) && draw(one));
+    dark.addEventListener("change", () => again(() => true));
+    addEventListener("resize", () => again((one) => one.width !== one.plot.clientWidth));
+  }
+})();

@@ -1,0 +1,238 @@
+"""The page in a real browser: it answers to hand and eye, asks nobody, and can be read by all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_page import COMMAND, write_run, write_study
+
+from vitladder.laws.fit import fit_or_reasons
+from vitladder.report.page import write_page
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+ACCESSIBLE = Path(__file__).with_name("accessible.js").read_text(encoding="utf-8")
+SCHEMES = ("light", "dark")
+pytestmark = pytest.mark.slow
+
+
+class Opened:
+    """A page in the browser, and all that it said and asked for."""
+
+    def __init__(self, tab: Any) -> None:
+        self.tab = tab
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        tab.on("console", lambda message: self.said.append(message.text))
+        tab.on("pageerror", lambda error: self.said.append(str(error)))
+        tab.on("request", lambda request: self.asked.append(request.url))
+
+    def live(self, name: str) -> Any:
+        """The interactive figure, once it is drawn."""
+        plot = self.tab.locator(f"#figure-{name} .plot")
+        plot.scroll_into_view_if_needed()
+        plot.locator(".live svg").wait_for()
+        plot.scroll_into_view_if_needed()
+        return plot.locator(".live")
+
+    def live_names(self) -> list[str]:
+        """The figures that are drawn, all of them interactive by now."""
+        ids = "all => all.map(one => one.parentElement.id.replace('figure-', ''))"
+        names: list[str] = self.tab.locator("figure > .plot").evaluate_all(ids)
+        for name in names:
+            self.live(name)
+        return names
+
+    def column(self, at: int) -> list[str]:
+        """The numbers behind a column of the table of runs."""
+        cells = "(all, at) => all.filter(r => !r.hidden).map(r => r.cells[at].dataset.value ?? '')"
+        found: list[str] = self.tab.locator("#runs tbody tr").evaluate_all(cells, at)
+        return found
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a study with a law, its bands, and a run that failed."""
+    folder = write_study(tmp_path_factory.mktemp("study"))
+    write_run(folder, "lost", status="diverged", loss=None, mfu=None, error="NaN at step 40")
+    (folder / "lost" / "train.log").write_text("lost\n")
+    return write_page(folder, fit_or_reasons(folder, bootstrap=60), command=COMMAND)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not there")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser: Any, report: Path) -> Iterator[Opened]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = Opened(context.new_page())
+    page.tab.goto(report.as_uri())
+    yield page
+    context.close()
+    assert page.said == []
+    assert [url for url in page.asked if not url.startswith("file:")] == []
+
+
+def test_every_figure_comes_alive_and_nothing_below_it_moves(opened: Opened) -> None:
+    before = opened.tab.evaluate("document.documentElement.scrollHeight")
+    assert len(opened.live_names()) == 10
+    after = opened.tab.evaluate("document.documentElement.scrollHeight")
+    assert abs(after - before) <= 4
+
+
+def test_hovering_over_a_point_names_its_run(opened: Opened) -> None:
+    points = opened.live("isoflop").locator("g.mark-symbol.role-mark").first.locator("path")
+    points.first.hover(force=True)
+    opened.tab.locator("#tip").wait_for()
+    text = opened.tab.locator("#tip").inner_text()
+    assert "1.000e+10-0.25" in text
+    assert "10¹⁰" in text
+    opened.tab.mouse.move(5, 5)
+    opened.tab.locator("#tip").wait_for(state="hidden")
+
+
+def test_hovering_over_a_learning_curve_names_its_run(opened: Opened) -> None:
+    line = opened.live("learning").locator("g.mark-line path[stroke-width='9']").first
+    middle = """line => {
+      const place = line.getPointAtLength(line.getTotalLength() / 2);
+      const {x, y} = place.matrixTransform(line.getScreenCTM());
+      return [x, y];
+    }"""
+    x, y = line.evaluate(middle)
+    opened.tab.mouse.move(x - 40, y)
+    opened.tab.mouse.move(x, y)
+    opened.tab.locator("#tip").wait_for()
+    assert "complete" in opened.tab.locator("#tip").inner_text()
+
+
+def test_a_click_on_the_legend_dims_the_other_budgets(opened: Opened) -> None:
+    live = opened.live("isoflop")
+    points = live.locator("g.mark-symbol.role-mark").first.locator("path")
+    opacities = "all => all.map(one => Number(one.getAttribute('opacity')))"
+    assert set(points.evaluate_all(opacities)) == {0.9}
+    live.locator(".role-legend-symbol path").nth(1).click()
+    dimmed = points.evaluate_all(opacities)
+    assert [dimmed.count(0.9), len(set(dimmed))] == [5, 2]
+    live.locator(".role-legend-symbol path").nth(1).click()
+    assert set(points.evaluate_all(opacities)) == {0.9}
+
+
+def test_an_axis_is_switched_between_log_and_linear(opened: Opened) -> None:
+    live = opened.live("isoflop")
+    labels = "all => all.map(one => one.textContent)"
+    ticks = live.locator(".role-axis-label text")
+    before = ticks.evaluate_all(labels)
+    button = opened.tab.locator("#figure-isoflop .controls button").first
+    assert button.inner_text() == "x: log"
+    button.click()
+    live.locator(".role-axis-label text", has_text="5k").first.wait_for()
+    assert button.inner_text() == "x: linear"
+    assert ticks.evaluate_all(labels) != before
+    button.click()
+    live.locator(".role-axis-label text", has_text="1k").first.wait_for()
+    assert ticks.evaluate_all(labels) == before
+
+
+def test_the_table_of_runs_sorts_by_the_number_behind_a_cell(opened: Opened) -> None:
+    head = opened.tab.locator("#runs thead th", has_text="Val. loss")
+    at = head.evaluate("one => one.cellIndex")
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    *losses, last = opened.column(at)
+    assert last == ""  # what is not known is at the end
+    assert [float(one) for one in losses] == sorted(float(one) for one in losses)
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    *losses, last = opened.column(at)
+    assert last == ""
+    assert [float(one) for one in losses] == sorted((float(x) for x in losses), reverse=True)
+    assert opened.tab.locator("#runs [aria-sort]").count() == 1
+
+
+def test_the_filter_keeps_the_rows_that_have_its_words(opened: Opened) -> None:
+    opened.tab.locator("#filter").fill("diverged LOST")
+    assert opened.tab.locator("#runs tbody tr:visible").count() == 1
+    assert opened.tab.locator("#filtered").inner_text() == "1 of 21 runs"
+    opened.tab.locator("#filter").fill("")
+    assert opened.tab.locator("#runs tbody tr:visible").count() == 21
+    assert opened.tab.locator("#runs a").get_attribute("href") == "lost/train.log"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_phone_scrolls_down_only(opened: Opened, scheme: str) -> None:
+    opened.tab.emulate_media(color_scheme=scheme)
+    opened.tab.set_viewport_size({"width": 390, "height": 800})
+    opened.live_names()
+    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+WHITE = r"""() => [...document.querySelectorAll('body, body *')].map(one => {
+  const {backgroundColor, fill} = getComputedStyle(one);
+  return one.namespaceURI.endsWith('svg') ? fill : backgroundColor;
+}).filter(colour => /rgb\(2[45]\d, 2[45]\d, 2[45]\d\)/.test(colour))"""
+
+
+def test_the_dark_has_no_white_ground(opened: Opened) -> None:
+    opened.live_names()
+    assert len(opened.tab.evaluate(WHITE)) > 10
+    opened.tab.emulate_media(color_scheme="dark")
+    opened.tab.locator("#figure-roof .live text[fill='#e6e9ed']").first.wait_for()
+    assert opened.tab.evaluate(WHITE) == []
+
+
+def test_print_is_light_and_shows_the_still_figures(opened: Opened) -> None:
+    opened.live_names()
+    opened.tab.emulate_media(media="print", color_scheme="dark")
+    assert opened.tab.locator(".plot > svg:visible").count() == 10
+    assert opened.tab.locator(".live:visible, .controls:visible, .filter:visible").count() == 0
+    body = "getComputedStyle(document.body)"
+    assert opened.tab.evaluate(f"{body}.backgroundColor") == "rgb(255, 255, 255)"
+    assert opened.tab.evaluate(f"{body}.color") == "rgb(28, 36, 48)"
+
+
+def test_without_scripts_everything_is_there(browser: Any, report: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(report.as_uri())
+    assert tab.locator(".plot > svg:visible").count() == 10
+    assert tab.locator("#runs tbody tr:visible").count() == 21
+    assert tab.locator(".filter:visible").count() == 0
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_is_seen_can_be_heard_and_read(opened: Opened, scheme: str) -> None:
+    opened.tab.emulate_media(color_scheme=scheme)
+    opened.tab.reload()
+    opened.live_names()
+    assert opened.tab.evaluate(ACCESSIBLE) == []
+
+
+def test_the_still_figures_are_dark_before_they_are_alive(browser: Any, report: Path) -> None:
+    context = browser.new_context(java_script_enabled=True, color_scheme="dark")
+    tab = context.new_page()
+    tab.add_init_script("delete window.IntersectionObserver")
+    tab.goto(report.as_uri())
+    assert tab.locator(".controls").count() == 0
+    assert tab.evaluate(ACCESSIBLE) == []
+    context.close()
