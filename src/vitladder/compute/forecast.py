@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from vitladder.compute.activations import Layer
-from vitladder.compute.duration import Ideal, forward_ideal, training_ideal, update_ideal
+from vitladder.compute.duration import UPDATE, Ideal, forward_ideal, training_ideal, update_ideal
 from vitladder.compute.exchange import sent_in_a_step
 from vitladder.compute.formats import FORMATS, MEASURED, peak_names
 from vitladder.compute.machine import Machine
@@ -28,7 +28,8 @@ class Forecast:
     `peak_memory_bytes` is of tensors on the fullest device, `seconds` of the whole run with its
     held-out passes, `mfu` against the machine's dense peak; `assumed` says that the machine's
     costs were not measured, `why_no_time` why there is no time. `micro_batch` is a device's, and
-    `communication_bytes` what the busiest sends in a step.
+    `communication_bytes` what the busiest sends in a step. `moved_bytes` is the compulsory traffic
+    of a step with memory, which `bandwidth` in bytes/s bounds; of a run on one device.
     """
 
     machine: str
@@ -41,6 +42,8 @@ class Forecast:
     mfu: float | None
     communication_bytes: int
     why_no_time: str | None = None
+    moved_bytes: float | None = None
+    bandwidth: float | None = None
 
     @property
     def fits(self) -> bool:
@@ -68,6 +71,8 @@ def forecast(config: Config, data: DataShape, plan: Plan, machine: Machine) -> F
         mfu=None if rate is None or top is None else rate / top,
         communication_bytes=sent_in_a_step(config),
         why_no_time=unknown,
+        moved_bytes=_moved(config) if layout_of(config.parallel).devices == 1 else None,
+        bandwidth=machine.bandwidth,
     )
 
 
@@ -171,6 +176,17 @@ def _pieces(work: Ideal, images: int, at_once: int) -> Ideal:
     """Return the work on so many images, given that on `at_once`; the last piece may be smaller."""
     times, share = ceil(images / at_once), images / at_once
     return Ideal(work.operations * times, work.matmul * share, work.moved * share)
+
+
+def _moved(config: Config) -> float:
+    """Return the bytes that a step must at least move: each input read, each output written."""
+    micro = largest_micro_batch(config)
+    pieces_of_batch = config.data.batch_size / micro
+    return sum(
+        (part.forward.bytes_moved + part.backward.bytes_moved)
+        * (1 if part.name == UPDATE else pieces_of_batch)
+        for part in step_parts(config, micro)
+    )
 
 
 def step_parts(config: Config, batch: int) -> tuple[Part, ...]:

@@ -16,7 +16,9 @@ COMPARED = (
 THROUGHPUT = "Training images per second over model size."
 SPEED = {
     "mfu": "Model FLOPs utilisation: model FLOP/s as a share of the device's dense peak.",
-    "roof": "Model FLOP/s of each run; the dashed line is the device's dense peak. The records "
+    "roofline": "Model FLOP/s of each run over model FLOPs per byte that its steps must at least "
+    "move; the dashed line is the machine's roof: bandwidth, then the dense peak.",
+    "roof": "Model FLOP/s of each run; the dashed line is the device's dense peak. These records "
     "hold no bytes moved, so there is no bandwidth roof here: `vitladder bench` draws it.",
 }
 NO_SPEED = "No run has measured its images per second yet."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -26,8 +26,17 @@ from vitladder.report.predictions import (
     read_durations,
     read_memories,
 )
-from vitladder.report.run_plots import read_speeds, throughput, under_the_roof, utilisation
+from vitladder.report.run_plots import (
+    Speed,
+    read_speeds,
+    roofline,
+    throughput,
+    under_the_roof,
+    utilisation,
+)
 from vitladder.runs.record import Record
+
+Draw = Callable[[Sequence[Speed], Mapping[str, str]], Drawing]
 
 NO_RUNS = "There is no complete run to draw yet."
 NAMES = (
@@ -41,6 +50,7 @@ NAMES = (
     "comparison",
     "throughput",
     "mfu",
+    "roofline",
     "roof",
     "learning",
 )
@@ -155,7 +165,7 @@ def _comparison(choices: Sequence[Choice]) -> PageFigure:
 
 
 def _speed(records: Sequence[Record], choices: Sequence[Choice]) -> list[PageFigure]:
-    """Throughput, MFU, and FLOP/s under the compute roof."""
+    """Throughput, MFU, and the roofline, or the compute roof alone where traffic is not known."""
     speeds, named = read_speeds(records), names_of_runs(choices)
     found = [PageFigure("throughput", "Throughput", captions.NO_SPEED)]
     if speeds:
@@ -163,7 +173,7 @@ def _speed(records: Sequence[Record], choices: Sequence[Choice]) -> list[PageFig
         found = [PageFigure("throughput", "Throughput", captions.THROUGHPUT, drawing)]
     for name, title, missing, draw, known in (
         ("mfu", "Model FLOPs utilisation", captions.NO_MFU, utilisation, "mfu"),
-        ("roof", "Under the compute roof", captions.NO_ROOF, under_the_roof, "flops_per_s"),
+        _roof(speeds),
     ):
         count = sum(getattr(speed, known) is not None for speed in speeds)
         if not count or not any(speed.peak for speed in speeds):
@@ -172,6 +182,12 @@ def _speed(records: Sequence[Record], choices: Sequence[Choice]) -> list[PageFig
         caption = captions.SPEED[name] + captions.not_known(len(speeds) - count, len(speeds))
         found.append(PageFigure(name, title, caption, draw(speeds, named)))
     return found
+
+
+def _roof(speeds: Sequence[Speed]) -> tuple[str, str, str, Draw, str]:
+    if any(speed.intensity and speed.bandwidth and speed.peak for speed in speeds):
+        return "roofline", "Roofline", captions.NO_ROOF, roofline, "intensity"
+    return "roof", "Under the compute roof", captions.NO_ROOF, under_the_roof, "flops_per_s"
 
 
 def _learning_curves(

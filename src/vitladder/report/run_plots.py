@@ -31,20 +31,27 @@ TIPS: Tips = (
     ("images_per_s", "images/s"),
     ("mfu_percent", "MFU, %"),
     ("flops_per_s", "FLOP/s"),
+    ("intensity", "FLOP/byte"),
 )
 MOST_ROOFS = 3
-COLUMNS = ("run", "choice", "n_params", "images_per_s", "mfu_percent", "flops_per_s")
+COLUMNS = ("run", "choice", "n_params", "images_per_s", "mfu_percent", "flops_per_s", "intensity")
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast one run trained; mfu is None where the device's peak is not known."""
+    """How fast one run trained; None is "not known".
+
+    The arithmetic intensity is of model FLOPs over the compulsory traffic of a step, in FLOP/byte;
+    the bandwidth is the machine's, in bytes/s.
+    """
 
     run_key: str
     n_params: float
     images_per_s: float
     mfu: float | None
     flops_per_s: float | None
+    intensity: float | None = None
+    bandwidth: float | None = None
 
     @property
     def peak(self) -> float | None:
@@ -62,8 +69,19 @@ def read_speeds(records: Sequence[Record]) -> list[Speed]:
             cost = positive(record.plan.get("flops_per_image"))
             done = positive(rate * cost) if cost else None
             mfu = positive(record.results.mfu)
-            speeds.append(Speed(record.run_key, n_params, rate, mfu, done))
+            bandwidth = positive(record.forecast.get("bandwidth"))
+            intensity = _intensity(record, cost)
+            speeds.append(Speed(record.run_key, n_params, rate, mfu, done, intensity, bandwidth))
     return speeds
+
+
+def _intensity(record: Record, flops_per_image: float | None) -> float | None:
+    """Model FLOPs of a step over the bytes that it must move at least."""
+    batch = positive(record.config.get("data", {}).get("batch_size"))
+    moved = positive(record.forecast.get("moved_bytes"))
+    if batch is None or moved is None or flops_per_image is None:
+        return None
+    return positive(batch * flops_per_image / moved)
 
 
 def throughput(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawing:
@@ -101,6 +119,40 @@ def under_the_roof(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawi
     return _over_size(rows, choices, y, under)
 
 
+def roofline(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawing:
+    """Model FLOP/s over arithmetic intensity under each machine's roof (Williams et al. 2009)."""
+    known = [one for one in speeds if one.intensity and one.bandwidth and one.peak]
+    rows = _rows(known, choices)
+    roofs = _roofs(known)
+    line = {"type": "line", "strokeWidth": 1.8, "strokeDash": [6, 4], "color": ACCENT}
+    each = {"detail": {"field": "what", "type": "nominal"}}
+    said = {"type": "text", "align": "right", "baseline": "bottom", "dy": -6, "color": ACCENT}
+    under = [
+        layer(roofs, line, each, tips=(("what", ""), ("flops_per_s", "FLOP/s"))),
+        layer(roofs[2::3], said, {"text": {"field": "what", "type": "nominal"}}),
+    ]
+    both = (*rows, *roofs)
+    x = log_axis("intensity", "arithmetic intensity, FLOP/byte", [row["intensity"] for row in both])
+    y = log_axis("flops_per_s", "model FLOP/s", [row["flops_per_s"] for row in both])
+    return _dots(rows, choices, x, y, under)
+
+
+def _roofs(speeds: Sequence[Speed]) -> list[Row]:
+    """The corners of each roof, from the least intensity of a run to beyond the ridge."""
+    machines = {(float(f"{one.peak:.2g}"), one.bandwidth or 0.0) for one in speeds if one.peak}
+    intensities = [one.intensity for one in speeds if one.intensity]
+    rows: list[Row] = []
+    for peak, bandwidth in sorted(machines)[-MOST_ROOFS:]:
+        ridge = peak / bandwidth
+        said = f"{with_unit(bandwidth, 'B/s')}, then {with_unit(peak, 'FLOP/s')}"
+        ends = (min(*intensities, ridge / 2), ridge, max(*intensities, 2 * ridge))
+        rows += [
+            {"what": said, "intensity": end, "flops_per_s": min(peak, bandwidth * end)}
+            for end in ends
+        ]
+    return rows
+
+
 def by_choice(choices: Mapping[str, str]) -> dict[str, Channel]:
     """Colour and shape of what a study compares; nothing where that is too much, or one thing.
 
@@ -127,6 +179,7 @@ def _rows(speeds: Sequence[Speed], choices: Mapping[str, str]) -> list[Row]:
             "images_per_s": speed.images_per_s,
             "mfu_percent": None if speed.mfu is None else 100 * speed.mfu,
             "flops_per_s": speed.flops_per_s,
+            "intensity": speed.intensity,
         }
         for speed in speeds
     ]
@@ -135,11 +188,22 @@ def _rows(speeds: Sequence[Speed], choices: Mapping[str, str]) -> list[Row]:
 def _over_size(
     rows: Sequence[Row], choices: Mapping[str, str], y: Channel, under: Sequence[Layer] = ()
 ) -> Drawing:
-    """A dot for each run over its size, in the colour of its choice where there are several."""
+    """A dot for each run over its size."""
+    x = log_axis("n_params", N, [row["n_params"] for row in rows])
+    return _dots(rows, choices, x, y, under)
+
+
+def _dots(
+    rows: Sequence[Row],
+    choices: Mapping[str, str],
+    x: Channel,
+    y: Channel,
+    under: Sequence[Layer] = (),
+) -> Drawing:
+    """A dot for each run, in the colour of its choice where there are several."""
     shade = by_choice(choices)
     rows = [row for row in rows if row["choice"] or not shade]
     known = [tip for tip in TIPS if any(row[tip[0]] is not None for row in rows)]
     drawn = layer(rows, dots(len(rows)), shade, tips=known)
-    x = log_axis("n_params", N, [row["n_params"] for row in rows])
     layers = [*under, toggled(drawn, "choice") if shade else drawn]
     return Drawing(chart(layers, x, y), COLUMNS, list(rows))
