@@ -73,7 +73,8 @@ def test_the_prescription_has_its_intervals_and_the_loss_to_expect() -> None:
         "With ten times the largest budget (10¹¹ FLOPs), the parametric law says to train "
         "N*\u00a0=\u00a04k (95 % interval 3k to 5k) parameters on "
         "D*\u00a0=\u00a0260k (95 % interval 200k to 300k) images, and "
-        "expects a validation loss of 0.500 (0.400 to 0.600)."
+        "expects a validation loss of 0.500 (0.400 to 0.600); the IsoFLOP minima say "
+        "N*\u00a0=\u00a03.16k and D*\u00a0=\u00a0316k."
     )
     assert held_out == "Nothing was held out (too few)."
 
@@ -100,3 +101,16 @@ def test_one_reason_for_everything_is_said_once() -> None:
     assert answer([RUN], fit) == [
         f"From one complete run at 10¹⁰ FLOPs, no law can be fitted: {why}."
     ]
+
+
+def test_what_no_run_reaches_and_where_the_laws_disagree_is_said() -> None:
+    law = {"a": 0.45, "b": 0.55, "ci95": None, "frontier": [BEST | {"n_params": 44_000.0}]}
+    _, prescribed, _ = sentences(None, law)
+    assert "N* is 11.0 times the largest size that was run" in prescribed
+    law["frontier"] = [BEST | {"n_params": 1000.0}]
+    _, prescribed, _ = sentences(None, law)
+    assert "N* is 0.25 of the smallest size that was run" in prescribed
+    pair = {"laws": ["parametric", "isoflop"], "exponent": "a"}
+    fit = {"laws": {"isoflop": ISOFLOP, "parametric": law}, "reasons": {"held_out": "too few"}}
+    found, *_ = answer([RUN], {**fit, "held_out": None, "disagreement": [pair]})
+    assert found.endswith("The two disagree beyond their intervals.")

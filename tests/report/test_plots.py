@@ -173,3 +173,30 @@ def test_the_ramp_goes_one_way_on_both_grounds_and_can_be_seen_on_them() -> None
         for one in light:
             low, high = sorted([one, luminance(ground)])
             assert (high + 0.05) / (low + 0.05) > 2.2
+
+
+def test_what_lies_outside_of_the_sizes_that_were_run_is_dashed() -> None:
+    small = [run for run in (*INSIDE, *EDGE) if run.n_params < 2500]
+    drawing = frontier(small, fit_of(small, frontier=frontier_points(ci95=False)))
+    found = {"solid": 0, "dashed": 0}
+    for one in layers_of(drawing, "line"):
+        rows = data_of(drawing, one)
+        sizes = LAW.optimal(np.array([row["flops"] for row in rows]), 96.0)[0]
+        kind = "dashed" if "strokeDash" in one["mark"] else "solid"
+        found[kind] += 1
+        if kind == "solid":
+            assert max(sizes) <= 2000 * 1.001
+    assert found["dashed"] > 0
+
+
+def test_a_power_law_is_drawn_with_many_points() -> None:
+    """It is straight on two logarithmic axes alone, and the page may switch one."""
+    isoflop = {"a": 0.27, "k": 1.0, "b": 0.73, "k_images": 1.0, "minima": []}
+    fit = {"laws": {"isoflop": isoflop, "parametric": None}}
+    runs = [*INSIDE, *EDGE]
+    [line] = layers_of(optimum(runs, fit, "n_params", "N*"), "line")
+    rows = data_of(optimum(runs, fit, "n_params", "N*"), line)
+    flops, sizes = (np.array([row[name] for row in rows]) for name in ("flops", "n_params"))
+    between = (flops[1:] + flops[:-1]) / 2
+    drawn = np.interp(between, flops, sizes)
+    assert drawn == pytest.approx(between**0.27, rel=2e-3)

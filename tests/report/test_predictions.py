@@ -49,5 +49,8 @@ def test_the_error_is_the_median_of_the_relative_ones() -> None:
     line, dots = drawing.spec["layer"]
     ends = drawing.spec["datasets"][line["data"]["name"]]
     assert ends[0]["measured_seconds"] == ends[0]["predicted_seconds"] < 8
-    assert ends[1]["measured_seconds"] == ends[1]["predicted_seconds"] > 30
+    assert ends[-1]["measured_seconds"] == ends[-1]["predicted_seconds"] > 30
+    # It bends where one axis is logarithmic, so that two points are not enough.
+    assert len(ends) > 20
+    assert all(row["measured_seconds"] == row["predicted_seconds"] for row in ends)
     assert dots["encoding"]["tooltip"][0]["field"] == "run"

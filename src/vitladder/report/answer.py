@@ -22,12 +22,13 @@ def answer(runs: Sequence[RunPoint], fit: Fit) -> list[str]:
         return ["No run of this study is complete yet, so there is no law."]
     if _one_reason(fit):
         return [_found(runs, fit)]
-    return [_found(runs, fit), _prescription(runs, fit), _held_out(fit)]
+    found = " ".join([_found(runs, fit), *_disagreement(fit), *edges(fit)])
+    return [found, _prescription(runs, fit), _held_out(fit)]
 
 
 def _over(runs: Sequence[RunPoint]) -> str:
     groups = budgets(runs)
-    low, high = power_of_ten(groups[0][0].budget), power_of_ten(groups[-1][0].budget)
+    low, high = (power_of_ten(group[0].budget, 3) for group in (groups[0], groups[-1]))
     if len(runs) == 1:
         return f"From one complete run at {low} FLOPs"
     if len(groups) == 1:
@@ -71,6 +72,14 @@ def _no_interval(fit: Fit, **laws: Mapping[str, Any] | None) -> str:
     return f" (no interval for {'; nor for '.join(said)})" if said else ""
 
 
+def _disagreement(fit: Fit) -> list[str]:
+    """That the two laws' intervals of the exponent do not meet, where it is so."""
+    pairs = fit.get("disagreement") or []
+    if any(set(pair["laws"]) == {"parametric", "isoflop"} for pair in pairs):
+        return ["The two disagree beyond their intervals."]
+    return []
+
+
 def _one_reason(fit: Fit) -> bool:
     """Whether everything is missing for the same reason, which is then said once."""
     reasons = fit["reasons"]
@@ -98,7 +107,7 @@ def _prescription(runs: Sequence[RunPoint], fit: Fit) -> str:
         return (
             f"{_with(best['flops'])} the parametric law says to train {_equal('N*', size)} "
             f"parameters on {_equal('D*', images)} images, and expects a validation loss of "
-            f"{_loss(best['loss'], ci95.get('loss'))}."
+            f"{_loss(best['loss'], ci95.get('loss'))}{_beyond(runs, best)}{_otherwise(fit, best)}."
         )
     flops = BEYOND * max(run.budget for run in runs)
     if isoflop.get("k") is None:
@@ -112,8 +121,29 @@ def _prescription(runs: Sequence[RunPoint], fit: Fit) -> str:
     )
 
 
+def _beyond(runs: Sequence[RunPoint], best: Mapping[str, Any]) -> str:
+    """How far the prescribed size lies outside of the sizes that were run."""
+    size, sizes = best["n_params"], [run.n_params for run in runs]
+    if size > max(sizes):
+        return f"; N* is {plain(size / max(sizes), 1)} times the largest size that was run"
+    if size < min(sizes):
+        return f"; N* is {plain(size / min(sizes), 2)} of the smallest size that was run"
+    return ""
+
+
+def _otherwise(fit: Fit, best: Mapping[str, Any]) -> str:
+    """What the other approach prescribes."""
+    law = fit["laws"].get("isoflop") or {}
+    if law.get("k") is None:
+        return ""
+    size, images = (
+        si(law[k] * best["flops"] ** law[power]) for k, power in (("k", "a"), ("k_images", "b"))
+    )
+    return f"; the IsoFLOP minima say {_equal('N*', size)} and {_equal('D*', images)}"
+
+
 def _with(flops: float) -> str:
-    return f"With ten times the largest budget ({power_of_ten(flops)} FLOPs),"
+    return f"With ten times the largest budget ({power_of_ten(flops, 3)} FLOPs),"
 
 
 def _equal(letter: str, value: str) -> str:
@@ -157,7 +187,7 @@ def _held_out(fit: Fit) -> str:
     count = "run" if held_out["rows"] == 1 else f"{held_out['rows']} runs"
     return (
         f"Fitted without the largest budget, the parametric law predicts its {count} at "
-        f"{power_of_ten(held_out['flops'])} FLOPs with a log RMSE of "
+        f"{power_of_ten(held_out['flops'], 3)} FLOPs with a log RMSE of "
         f"{plain(rmse)} (about {percent(math.expm1(rmse))}); measured losses are on average "
         f"{percent(abs(bias))} {'higher' if bias > 0 else 'lower'} than predicted."
     )

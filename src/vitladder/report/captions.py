@@ -15,16 +15,17 @@ COMPARED = (
 )
 THROUGHPUT = "Training images per second over model size."
 SPEED = {
-    "mfu": "Model FLOPs utilisation: model FLOP/s as a share of the device's dense peak.",
+    "mfu": "Model FLOPs utilisation: model FLOP/s as a share of the dense peak of a run's devices.",
     "roofline": "Model FLOP/s of each run over model FLOPs per byte that its steps must at least "
-    "move; the dashed line is the machine's roof: bandwidth, then the dense peak.",
-    "roof": "Model FLOP/s of each run; the dashed line is the device's dense peak. These records "
-    "hold no bytes moved, so there is no bandwidth roof here: `vitladder bench` draws it.",
+    "move; the dashed line is the roof of the runs' devices: bandwidth, then the dense peak.",
+    "roof": "Model FLOP/s of each run; the dashed line is the dense peak of the runs' devices. "
+    "These records hold no bytes moved, so there is no bandwidth roof: `vitladder bench` draws it.",
 }
 NO_SPEED = "No run has measured its images per second yet."
 NO_MFU = "MFU is left out because the device's peak is not known."
 NO_ROOF = "No roof: the device's peak is not known."
-NO_TIME = "No prediction: `vitladder bench --machine` had not measured this machine before."
+NO_TIME = "No run has both a predicted and a measured time."
+ASSUMED = "No comparison: the costs of a step were assumed, not measured, on the runs' machine."
 NO_MEMORY = "No run has both a predicted and a measured peak."
 OF_A_CPU = (
     "No comparison: a CPU's run measures the memory of the whole process, Python and torch with "
@@ -57,8 +58,8 @@ def frontier(fit: Fit) -> str:
     if not parametric_law(fit):
         return f"{text} No law drawn: {_reason(fit, 'parametric')}."
     return (
-        f"{text} The line is the least loss that the parametric law allows at each C, dashed to "
-        f"ten times the largest. {_bands(fit)}"
+        f"{text} The line is the least loss that the parametric law allows at each C, dashed where "
+        f"no run reaches in C, N or D, to ten times the largest C. {_bands(fit)}"
     )
 
 
@@ -71,7 +72,7 @@ def optimum(fit: Fit, letter: str) -> str:
     elif isoflop:
         text += f" No power law: {_reason(fit, 'isoflop')}."
     if parametric_law(fit):
-        text += " The line to the diamond, dashed beyond the runs, is the parametric law."
+        text += " The line to the diamond, dashed where no run reaches, is the parametric law."
         text += f" {_bands(fit)}"
     return text
 
@@ -100,6 +101,16 @@ def learning(curves: Sequence[LearningCurve], choices: Mapping[str, str]) -> str
     if any(curve.status != "complete" for curve in curves):
         text += " Grey and dashed: runs that did not complete."
     return text
+
+
+def no_time(complete: Sequence[Record]) -> str:
+    """Why no run's time is compared."""
+    said = dict.fromkeys(str(record.forecast.get("why_no_time") or "") for record in complete)
+    reasons = [reason for reason in said if reason]
+    if reasons:
+        return f"No prediction: {'; '.join(reasons)}."
+    assumed = any(record.forecast.get("assumed") for record in complete)
+    return ASSUMED if assumed else NO_TIME
 
 
 def no_memory(complete: Sequence[Record]) -> str:

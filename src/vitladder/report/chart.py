@@ -16,6 +16,7 @@ Tips = Sequence[tuple[str, str]]  # field and title, numbers as 34.2k
 
 WIDTH, HEIGHT = 500, 320
 TEXTS = ("run", "C", "state", "choice", "what", "budget")  # fields that are no numbers
+PLAIN = ("mfu_percent", "intensity", "measured_seconds", "predicted_seconds")
 NOTHING: Mapping[str, Channel] = {}
 MOST_WHOLE = 2.0**53
 HOVER = "for hovering alone"  # what a layer that nobody sees is called
@@ -151,8 +152,17 @@ def dimmed(opacity: float = 1.0) -> Channel:
 def diagonal(x: Channel, y: Channel, colour: str) -> Layer:
     """The line on which both axes are equal, from end to end."""
     ends = [*x["scale"]["domain"], *y["scale"]["domain"]]
-    rows = [{x["field"]: value, y["field"]: value} for value in (min(ends), max(ends))]
+    # Many points: with one axis logarithmic it bends.
+    rows = [{x["field"]: value, y["field"]: value} for value in spread(min(ends), max(ends))]
     return layer(rows, {"type": "line", "strokeWidth": 1.2, "color": colour})
+
+
+def spread(low: float, high: float, count: int = 41) -> list[float]:
+    """So many values from low to high, on a log scale where there is one."""
+    steps = [step / (count - 1) for step in range(count)]
+    if low <= 0:
+        return [low + step * (high - low) for step in steps]
+    return [low * (high / low) ** step for step in steps]
 
 
 def dots(count: int, size: int = 50) -> dict[str, Any]:
@@ -170,7 +180,8 @@ def _tip(field: str, title: str) -> Channel:
     """Text is shown as it is, numbers with three digits."""
     if field in TEXTS:
         return {"field": field, "type": "nominal", "title": title}
-    form = ".4~f" if "loss" in field or field in ("low", "high") else ".3~s"
+    # SI of what is below 1 would be milli.
+    form = ".4~f" if "loss" in field else ".3~g" if field in PLAIN else ".3~s"
     return {"field": field, "type": "quantitative", "title": title, "format": form}
 
 

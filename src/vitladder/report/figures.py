@@ -141,9 +141,9 @@ def _predicted(runs: Sequence[RunPoint], fit: Fit) -> PageFigure:
 
 def _durations(records: Sequence[Record]) -> PageFigure:
     name, title = "durations", "Time: predicted against measured"
-    durations = read_durations(records)
+    durations, complete = read_durations(records), _complete(records)
     if not durations:
-        return PageFigure(name, title, captions.NO_TIME if _complete(records) else NO_RUNS)
+        return PageFigure(name, title, captions.no_time(complete) if complete else NO_RUNS)
     return PageFigure(name, title, captions.forecast(durations), duration_plot(durations))
 
 
@@ -177,10 +177,12 @@ def _speed(records: Sequence[Record], choices: Sequence[Choice]) -> list[PageFig
     ):
         count = sum(getattr(speed, known) is not None for speed in speeds)
         if not count or not any(speed.peak for speed in speeds):
-            found.append(PageFigure(name, title, missing))
+            found.append(PageFigure(name, title, missing if speeds else captions.NO_SPEED))
             continue
-        caption = captions.SPEED[name] + captions.not_known(len(speeds) - count, len(speeds))
-        found.append(PageFigure(name, title, caption, draw(speeds, named)))
+        drawing = draw(speeds, named)
+        caption = captions.SPEED[name]
+        caption += captions.not_known(len(speeds) - len(drawing.rows), len(speeds))
+        found.append(PageFigure(name, title, caption, drawing))
     return found
 
 

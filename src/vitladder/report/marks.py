@@ -18,7 +18,7 @@ STAR = (
 )
 N, C, LOSS = "parameters N", "training FLOPs C", "validation loss"
 RUN_TIPS: Tips = (("run", "run"), ("n_params", "N"), ("images", "D"), ("C", "C"), ("loss", "loss"))
-MINIMUM_TIPS: Tips = (("what", ""), *RUN_TIPS[1:])
+MINIMUM_TIPS: Tips = (("what", " "), *RUN_TIPS[1:])
 MANY_STARS = 16
 COLUMNS = ("what", "run", "budget_flops", "n_params", "images", "flops", "loss")
 

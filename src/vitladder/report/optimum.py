@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,11 @@ from vitladder.report.notation import plain, power_of_ten, significant, superscr
 from vitladder.report.style import ACCENT, INK
 
 Fit = Mapping[str, Any]
-POINTS = 40  # of a curve over C
+POINTS = 60  # of a curve over C
 NAMES = ("n_params", "images", "loss")
 THROUGH, PARAMETRIC = "through the IsoFLOP minima", "parametric law"
 COLUMNS = ("what", "flops", *NAMES, *(f"{end}_{name}" for name in NAMES for end in ("low", "high")))
-TIPS: Tips = (("what", ""), ("C", "C"), ("n_params", "N*"), ("images", "D*"), ("loss", "loss"))
+TIPS: Tips = (("what", " "), ("C", "C"), ("n_params", "N*"), ("images", "D*"), ("loss", "loss"))
 
 
 def parametric_law(fit: Fit) -> tuple[ParametricLaw, float] | None:
@@ -60,16 +61,28 @@ def optimal_rows(runs: Sequence[RunPoint], fit: Fit) -> list[Row]:
     largest = max(run.flops for run in runs)
     inside = np.geomspace(points[0]["flops"], largest, POINTS)
     beyond = np.geomspace(largest, points[-1]["flops"], POINTS // 4)
+    grid = np.concatenate([inside, beyond[1:]])
+    sizes, images = law.optimal(grid, k)
+    columns = {"n_params": sizes, "images": images, "loss": law.loss(sizes, images)}
+    columns |= _bounds(points, grid) if has_bands(fit) else {}
     rows = []
-    for what, grid in ((PARAMETRIC, inside), (f"{PARAMETRIC}, extrapolated", beyond)):
-        sizes, images = law.optimal(grid, k)
-        columns = {"n_params": sizes, "images": images, "loss": law.loss(sizes, images)}
-        columns |= _bounds(points, grid) if has_bands(fit) else {}
-        for at, flops in enumerate(grid):
-            values = {name: float(column[at]) for name, column in columns.items()}
-            text = {"what": what, "C": power_of_ten(float(flops), 3), "law": PARAMETRIC}
-            rows.append({**text, "flops": float(flops), **values})
+    for at, flops in enumerate(grid):
+        values = {name: float(column[at]) for name, column in columns.items()}
+        measured = _within(runs, float(flops), values["n_params"], values["images"])
+        what = PARAMETRIC if measured else f"{PARAMETRIC}, extrapolated"
+        text = {"what": what, "C": power_of_ten(float(flops), 3), "law": PARAMETRIC}
+        rows.append({**text, "flops": float(flops), **values})
     return rows
+
+
+def _within(runs: Sequence[RunPoint], flops: float, n_params: float, images: float) -> bool:
+    """Whether runs reach as far as this: in C, in N and in D."""
+    reach = (
+        (flops, [0.0, *(run.flops for run in runs)]),
+        (n_params, [run.n_params for run in runs]),
+        (images, [run.images for run in runs]),
+    )
+    return all(min(known) <= value <= max(known) for value, known in reach)
 
 
 def _bounds(points: Sequence[Mapping[str, Any]], grid: Any) -> dict[str, Any]:
@@ -92,22 +105,28 @@ def band(rows: Sequence[Row], name: str) -> list[Layer]:
 
 
 def optimal_lines(rows: Sequence[Row], encoding: Mapping[str, Channel] = NOTHING) -> list[Layer]:
-    """The parametric law's own line, dashed beyond the runs, and a dot at its prescription."""
+    """The parametric law's own line, dashed where no run reaches, and a dot at its prescription."""
     if not rows:
         return []
-    split = [[row for row in rows if row["what"] == what] for what in _kinds(rows)]
     line = {"type": "line", "strokeWidth": 1.8, "color": INK}
     dashed = {**line, "strokeDash": [5, 4]}
     target = rows[-1] | {"what": "ten times the largest"}
     dot = {"type": "point", "filled": True, "shape": "diamond", "size": 90, "color": INK}
     return [
-        *(layer(some, mark, encoding) for some, mark in zip(split, (line, dashed), strict=True)),
+        *(
+            layer(part, line if part[-1]["what"] == PARAMETRIC else dashed, encoding)
+            for part in _parts(rows)
+        ),
         layer([target], {**dot, "opacity": 1}, encoding, tips=TIPS),
     ]
 
 
-def _kinds(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row["what"] for row in rows))
+def _parts(rows: Sequence[Row]) -> list[list[Row]]:
+    """What is measured and what is extrapolated, each from where the one before it ends."""
+    parts = [list(part) for _, part in groupby(rows, key=lambda row: row["what"])]
+    for before, part in pairwise(parts):
+        part.insert(0, before[-1])
+    return parts
 
 
 def optimum(runs: Sequence[RunPoint], fit: Fit, column: str, title: str) -> Drawing:
@@ -147,7 +166,8 @@ def _power_rows(runs: Sequence[RunPoint], fit: Fit, column: str) -> list[Row]:
     law = _power(fit, column)
     if law is None:
         return []
-    flops = np.geomspace(min(run.flops for run in runs), max(run.flops for run in runs), 2)
+    # Many points: it is straight on two log axes alone, and the page may switch one.
+    flops = np.geomspace(min(run.flops for run in runs), max(run.flops for run in runs), POINTS)
     values = zip(flops, law.at(flops), strict=True)
     return [
         {"what": THROUGH, "law": THROUGH, "flops": float(c), column: float(v)} for c, v in values

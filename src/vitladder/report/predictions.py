@@ -91,7 +91,7 @@ def predicted_loss(runs: Sequence[RunPoint], fit: Mapping[str, Any], law: Parame
     held_out = (fit["held_out"] or {}).get("predicted", {})
     kinds = {"fitted": INK}
     if held_out:
-        kinds[f"held out: {power_of_ten(fit['held_out']['flops'])} FLOPs"] = ACCENT
+        kinds[f"held out: {power_of_ten(fit['held_out']['flops'], 3)} FLOPs"] = ACCENT
     fitted, outside = next(iter(kinds)), list(kinds)[-1]
     expected = law.loss(np.array([r.n_params for r in runs]), np.array([r.images for r in runs]))
     rows = [
@@ -107,7 +107,7 @@ def predicted_loss(runs: Sequence[RunPoint], fit: Mapping[str, Any], law: Parame
     shapes = {"domain": list(kinds), "range": ["circle", "diamond"][: len(kinds)]}
     shade = {"color": colour("state", "", scale), "opacity": dimmed(0.8)}
     shade["shape"] = {"field": "state", "type": "nominal", "scale": shapes}
-    tips = (*RUN_TIPS, ("predicted_loss", "predicted loss"), ("state", ""))
+    tips = (*RUN_TIPS, ("predicted_loss", "predicted loss"), ("state", " "))
     x = loss_axis("predicted_loss", "predicted validation loss", ends)
     y = loss_axis("loss", "measured validation loss", ends)
     runs_drawn = toggled(layer(rows, dots(len(rows)), shade, tips=tips), "state")

@@ -16,7 +16,7 @@ FIT_CONVENTION = (
     "The parametric law minimises Huber's loss (delta 0.001) of log measured - log predicted, "
     "summed over runs. Its optimum at a given C uses the study's own C/(N·D) (geometric mean)."
 )
-LAW_NAMES = {"parametric": "parametric", "isoflop": "IsoFLOP", "envelope": "envelope"}
+LAW_NAMES = {"parametric": "parametric", "isoflop": "IsoFLOP"}
 RESAMPLING = (
     "Intervals are 2.5 and 97.5 percentiles over bootstrap draws (of runs; for IsoFLOP of the "
     "parabolas' residuals): {draws}."
@@ -40,7 +40,8 @@ def conventions(fit: Mapping[str, Any]) -> list[str]:
         f"{drawn['used']} of {drawn['drawn']} draws gave the {LAW_NAMES[name]} law"
         for name, drawn in fitted
     )
-    return [FLOP_CONVENTION, FIT_CONVENTION, *([RESAMPLING.format(draws=draws)] if draws else [])]
+    fitting = [FIT_CONVENTION] if laws.get("parametric") else []
+    return [FLOP_CONVENTION, *fitting, *([RESAMPLING.format(draws=draws)] if draws else [])]
 
 
 def circumstances(records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from vitladder.report.chart import (
     dimmed,
     dots,
     layer,
+    spread,
     toggled,
 )
 from vitladder.report.marks import N
@@ -102,7 +103,7 @@ def under_the_roof(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawi
     """Model FLOP/s over N under the compute roof: each device's dense peak."""
     rows = [row for row in _rows(speeds, choices) if row["flops_per_s"]]
     sizes = [row["n_params"] for row in rows]
-    peaks = sorted({float(f"{speed.peak:.2g}") for speed in speeds if speed.peak})[-MOST_ROOFS:]
+    peaks = sorted({_rounded(speed.peak) for speed in speeds if speed.peak})[-MOST_ROOFS:]
     roofs: list[Row] = [
         {"what": f"dense peak, {with_unit(peak, 'FLOP/s')}", "flops_per_s": peak, "n_params": size}
         for peak in peaks
@@ -112,7 +113,7 @@ def under_the_roof(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawi
     line = {"type": "line", "strokeWidth": 1.8, "strokeDash": [6, 4], "color": ACCENT}
     said = {"type": "text", "align": "left", "baseline": "bottom", "dy": -6, "color": ACCENT}
     under = [
-        layer(roofs, line, each, tips=(("what", ""), ("flops_per_s", "FLOP/s"))),
+        layer(roofs, line, each, tips=(("what", " "), ("flops_per_s", "FLOP/s"))),
         layer(roofs[::2], said, {"text": {"field": "what", "type": "nominal"}}),
     ]
     y = log_axis("flops_per_s", "model FLOP/s", [row["flops_per_s"] for row in (*rows, *roofs)])
@@ -128,8 +129,8 @@ def roofline(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawing:
     each = {"detail": {"field": "what", "type": "nominal"}}
     said = {"type": "text", "align": "right", "baseline": "bottom", "dy": -6, "color": ACCENT}
     under = [
-        layer(roofs, line, each, tips=(("what", ""), ("flops_per_s", "FLOP/s"))),
-        layer(roofs[2::3], said, {"text": {"field": "what", "type": "nominal"}}),
+        layer(roofs, line, each, tips=(("what", " "),)),
+        layer(_ends(roofs), said, {"text": {"field": "what", "type": "nominal"}}),
     ]
     both = (*rows, *roofs)
     x = log_axis("intensity", "arithmetic intensity, FLOP/byte", [row["intensity"] for row in both])
@@ -137,20 +138,35 @@ def roofline(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawing:
     return _dots(rows, choices, x, y, under)
 
 
+def _ends(roofs: Sequence[Row]) -> list[Row]:
+    """The last point of each roof."""
+    return list({row["what"]: row for row in roofs}.values())
+
+
 def _roofs(speeds: Sequence[Speed]) -> list[Row]:
     """The corners of each roof, from the least intensity of a run to beyond the ridge."""
-    machines = {(float(f"{one.peak:.2g}"), one.bandwidth or 0.0) for one in speeds if one.peak}
     intensities = [one.intensity for one in speeds if one.intensity]
     rows: list[Row] = []
-    for peak, bandwidth in sorted(machines)[-MOST_ROOFS:]:
+    for peak, bandwidth in _machines(speeds)[-MOST_ROOFS:]:
         ridge = peak / bandwidth
         said = f"{with_unit(bandwidth, 'B/s')}, then {with_unit(peak, 'FLOP/s')}"
-        ends = (min(*intensities, ridge / 2), ridge, max(*intensities, 2 * ridge))
+        slope = spread(min(*intensities, ridge / 2), ridge)
+        flat = spread(ridge, max(*intensities, 2 * ridge))
         rows += [
-            {"what": said, "intensity": end, "flops_per_s": min(peak, bandwidth * end)}
-            for end in ends
+            {"what": said, "intensity": at, "flops_per_s": min(peak, bandwidth * at)}
+            for at in (*slope, *flat)
         ]
     return rows
+
+
+def _machines(speeds: Sequence[Speed]) -> list[tuple[float, float]]:
+    """The different peaks and bandwidths of the runs, the fastest last."""
+    return sorted({(_rounded(one.peak), one.bandwidth or 0.0) for one in speeds if one.peak})
+
+
+def _rounded(peak: float) -> float:
+    """A peak that comes back from FLOP/s and MFU, which round."""
+    return float(f"{peak:.4g}")
 
 
 def by_choice(choices: Mapping[str, str]) -> dict[str, Channel]:

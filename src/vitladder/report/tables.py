@@ -116,14 +116,14 @@ def _order(record: Record) -> tuple[float, float, str]:
 
 def _run(record: Record) -> list[Cell]:
     plan, results, model = record.plan, record.results, record.config.get("model") or {}
-    images = finite(results.images)
     shown: list[tuple[Callable[[float | None], str], object]] = [
         (_whole, model.get("width")),
         (_whole, model.get("depth")),
         (si, plan.get("n_params")),
-        (power_of_ten, plan.get("flops_target")),
-        (lambda value: power_of_ten(value, 3), plan.get("flops")),
-        (si, images if images is not None else plan.get("images")),
+        (_budget, plan.get("flops_target")),
+        # Of a run that ended early these are what it did, not what it was to do.
+        (_budget, results.flops or (plan.get("flops") if record.status == "complete" else None)),
+        (si, results.images or (plan.get("images") if record.status == "complete" else None)),
         (lambda value: plain(value, 4), results.val_loss),
         (percent, results.val_error),
         (si, results.images_per_s),
@@ -138,6 +138,10 @@ def _run(record: Record) -> list[Cell]:
         Cell(record.status),
         *(Cell(text(number), number) for text, number in numbers),
     ]
+
+
+def _budget(value: float | None) -> str:
+    return power_of_ten(value, 3)
 
 
 def _bytes(value: float | None) -> str:
