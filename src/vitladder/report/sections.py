@@ -13,8 +13,8 @@ from vitladder.laws.forms import FORM
 from vitladder.laws.study import RunPoint
 from vitladder.report import markup, provenance, tables
 from vitladder.report.answer import answer, edges
+from vitladder.report.comparison import CAPTION, comparison_answer, comparison_rows, read_choices
 from vitladder.report.comparison import HEAD as COMPARED
-from vitladder.report.comparison import comparison_answer, comparison_rows, read_choices
 from vitladder.report.notation import MISSING
 from vitladder.runs.record import Record
 
@@ -70,9 +70,8 @@ def compared(records: Sequence[Record], figures: str) -> str:
     if not choices:
         return ""
     rows = comparison_rows(choices)
-    caption = "Validation loss of each choice at the same budget, mean over seeds"
     return markup.section(
-        "comparison", "Comparison", figures, markup.table(caption, COMPARED, rows)
+        "comparison", "Comparison", figures, markup.table(CAPTION, COMPARED, rows)
     )
 
 
