@@ -16,13 +16,16 @@ from vitladder.compose import compose_config
 from vitladder.laws.fit import fit_or_reasons
 from vitladder.report.comparison import (
     at_budgets,
+    choice_of_each,
     comparison_answer,
     comparison_rows,
     drawable,
     pooled_spread,
     read_choices,
 )
+from vitladder.report.learning import LearningCurve, learning_curves
 from vitladder.report.page import write_page
+from vitladder.report.tables import run_cells, run_head
 from vitladder.runs.record import Record, Results, write_record
 
 
@@ -218,3 +221,31 @@ def test_the_page_of_a_study_of_kernels_compares_them_and_says_why_there_is_no_l
     assert "attention.name=window" in text
     assert "one law is over size, compute and seed alone" in text
     assert (folder / "figures" / "comparison.svg").exists()
+    runs = text[text.index('<section id="runs"') :]
+    assert '<th scope="col">State</th><th scope="col">Choice</th>' in runs
+    assert runs.count("<td>complete</td><td>attention.name=naive</td>") == 2
+    assert "<td>failed</td><td>attention.name=linear</td>" in runs
+
+
+def test_a_study_that_compares_nothing_has_no_column_of_choices() -> None:
+    records = [run("naive", 0, 0.5), run("naive", 1, 0.5)]
+    assert choice_of_each(records) == {}
+    assert "Choice" not in run_head(choice_of_each(records))
+    assert len(run_cells(records)[0]) == len(run_head())
+
+
+def curve(key: str, status: str = "complete") -> LearningCurve:
+    return LearningCurve(key, status, 4000, [1e9, 2e9], [0.9, 0.8])
+
+
+def test_learning_curves_name_the_choice_on_hover_and_in_their_csv() -> None:
+    curves = [curve("a"), curve("b"), curve("c", "failed")]
+    choices = {"a": "position.name=rope_axial", "b": "position.name=learned"}
+    drawing = learning_curves(curves, choices)
+    assert "choice" in drawing.columns
+    assert drawing.rows[0]["choice"] == "position.name=rope_axial"
+    hovered = [one for one in drawing.spec["layer"] if "choice" in str(one["encoding"]["tooltip"])]
+    assert len(hovered) == 2  # the wide lines and the last points of the complete runs
+    assert "choice" not in str(
+        [one["encoding"] for one in learning_curves(curves, {}).spec["layer"]]
+    )
