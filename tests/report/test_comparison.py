@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from vitladder.compose import compose_config
 from vitladder.laws.fit import fit_or_reasons
+from vitladder.report import captions
 from vitladder.report.comparison import (
     at_budgets,
     choice_of_each,
@@ -25,6 +26,7 @@ from vitladder.report.comparison import (
 )
 from vitladder.report.learning import LearningCurve, learning_curves
 from vitladder.report.page import write_page
+from vitladder.report.style import CHOICES
 from vitladder.report.tables import run_cells, run_head
 from vitladder.runs.record import Record, Results, write_record
 
@@ -249,3 +251,15 @@ def test_learning_curves_name_the_choice_on_hover_and_in_their_csv() -> None:
     assert "choice" not in str(
         [one["encoding"] for one in learning_curves(curves, {}).spec["layer"]]
     )
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, len(CHOICES), len(CHOICES) + 1])
+def test_the_caption_of_learning_curves_says_what_the_colours_are(count: int) -> None:
+    choices = {f"r{k}": f"position.name=p{k}" for k in range(count)}
+    curves = [curve(key) for key in choices or ["r0"]]
+    spec = learning_curves(curves, choices).spec
+    [field] = {
+        one["encoding"]["color"]["field"] for one in spec["layer"] if "color" in one["encoding"]
+    }
+    assert captions.learning(curves, choices).endswith(f"coloured by {field}.")
+    assert field == ("choice" if 2 <= count <= len(CHOICES) else "size")
