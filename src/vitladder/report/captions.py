@@ -8,6 +8,7 @@ from vitladder.report.learning import LearningCurve
 from vitladder.report.marks import Fit, minima
 from vitladder.report.optimum import has_bands, parametric_law
 from vitladder.report.predictions import Duration, median_error, on_cpu
+from vitladder.report.run_plots import by_choice
 from vitladder.runs.record import Record
 
 COMPARED = (
@@ -97,7 +98,8 @@ def forecast(durations: Sequence[Duration]) -> str:
 
 def learning(curves: Sequence[LearningCurve], choices: Mapping[str, str]) -> str:
     """Of the learning curves."""
-    text = f"Validation loss while training, coloured by {'choice' if choices else 'size'}."
+    shade = "choice" if by_choice(choices) else "size"
+    text = f"Validation loss while training, coloured by {shade}."
     if any(curve.status != "complete" for curve in curves):
         text += " Grey and dashed: runs that did not complete."
     return text

@@ -1,13 +1,15 @@
-"""What a study compares: the loss of every choice at the same size and budget."""
+"""What a study compares: the loss of every choice at the same budget, each at its best size."""
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
 
-from vitladder.laws.comparable import groups
+from vitladder.laws.comparable import SIZE, flat, groups
+from vitladder.laws.study import SAME_BUDGET, positive
 from vitladder.report.axes import loss_axis
 from vitladder.report.chart import Drawing, Row, Tips, chart, dots, layer
 from vitladder.report.marks import LOSS
@@ -16,7 +18,11 @@ from vitladder.report.run_plots import by_choice
 from vitladder.report.style import INK
 from vitladder.runs.record import Record
 
-HEAD = ("Choice", "N", "C", "Runs", "Val. loss", "Spread", "Above best", "Images/s")
+HEAD = ("Choice", "N", "C", "Runs", "Val. loss", "Spread", "Above best", "Told apart", "Images/s")
+CAPTION = (
+    "Validation loss of each choice at its best size, mean over seeds; budgets within 1 % are one. "
+    "Told apart: above the best by more than their pooled standard deviation over seeds"
+)
 _MOST_ROWS = 40
 _LONGEST = 32  # characters of a name that leave room for the figure
 _COLUMNS = ("run", "choice", "n_params", "budget_flops", "loss")
@@ -31,7 +37,10 @@ _TIPS: Tips = (
 
 @dataclass(frozen=True)
 class Choice:
-    """The complete runs of one choice at one size and budget; they differ in the seed alone."""
+    """The complete runs of one choice at one size and budget; they differ in the seed alone.
+
+    `flops` is the lowest of the budgets that count as the same, so equal where they do.
+    """
 
     name: str
     n_params: float
@@ -61,37 +70,88 @@ def read_choices(records: Sequence[Record]) -> list[Choice]:
     named = groups(complete) if complete else {}
     if len(named) < 2:
         return []
-    choices = [
-        _choice(name, cell)
-        for name, runs in named.items()
-        for cell in _cells(runs, key=("n_params", "flops")).values()
-    ]
+    shared = _shared(map(_budget, complete))
+    choices = []
+    for name, runs in named.items():
+        cells: dict[tuple[float | str, ...], list[Record]] = {}
+        for run in runs:
+            cells.setdefault((shared[_budget(run)], *_size(run)), []).append(run)
+        choices += [_choice(name, shared[_budget(cell[0])], cell) for cell in cells.values()]
     return sorted(choices, key=lambda choice: (choice.flops, choice.mean))
 
 
+def at_budgets(choices: Sequence[Choice]) -> list[list[Choice]]:
+    """Of each budget, the lowest first, every choice at its best size, the best first."""
+    ordered = sorted(choices, key=lambda choice: (choice.flops, choice.mean))
+    return [_best_sizes(cells) for _, cells in groupby(ordered, key=lambda choice: choice.flops)]
+
+
+def _best_sizes(cells: Iterable[Choice]) -> list[Choice]:
+    """The first of each name."""
+    best: dict[str, Choice] = {}
+    for choice in cells:
+        best.setdefault(choice.name, choice)
+    return list(best.values())
+
+
+def pooled_spread(choices: Sequence[Choice]) -> float | None:
+    """The standard deviation over seeds about each one's own mean; None where each has one."""
+    spreads = [(len(one.losses) - 1, one.spread) for one in choices if one.spread is not None]
+    if not spreads:
+        return None
+    total = math.hypot(*(math.sqrt(free) * spread for free, spread in spreads))
+    return total / math.sqrt(sum(free for free, _ in spreads))
+
+
 def comparison_answer(choices: Sequence[Choice]) -> str:
-    """Say which choice has the lowest loss at the largest budget, and by how much."""
-    largest = max(choice.flops for choice in choices)
-    first, *others = [choice for choice in choices if choice.flops == largest]
-    spread = "" if first.spread is None else f", standard deviation {plain(first.spread, 3)}"
-    seeds = f"{len(first.losses)} run{'s' if len(first.losses) > 1 else ''}"
-    text = (
-        f"Of {1 + len(others)} choices at {power_of_ten(largest, 3)} FLOPs, {first.name} has the "
-        f"lowest validation loss: {plain(first.mean, 4)} ({seeds}{spread})."
+    """Say which choice is the best at the largest budget that several have, if the runs tell."""
+    budgets = at_budgets(choices)
+    several = [rows for rows in budgets if len(rows) > 1]
+    if not several:
+        return "No two choices have runs at the same budget (within 1 %), so none are comparable."
+    sizes = {choice.n_params for choice in choices if choice.flops == several[-1][0].flops}
+    found = _finding(several[-1], several_sizes=len(sizes) > 1)
+    if several[-1] is budgets[-1]:
+        return found
+    alone = budgets[-1][0]
+    return (
+        f"At the largest budget, {power_of_ten(alone.flops, 3)} FLOPs, only {alone.name} has runs, "
+        f"so nothing is comparable there. {found}"
     )
-    if not others:
-        return text
-    above = plain(others[0].mean - first.mean, 4)
-    return f"{text} The next is {others[0].name}, {above} above."
+
+
+def _finding(rows: Sequence[Choice], *, several_sizes: bool) -> str:
+    """The best two of a budget: which is the better, or that the runs do not tell."""
+    first, second = (_said(choice, several_sizes=several_sizes) for choice in rows[:2])
+    above, spread = rows[1].mean - rows[0].mean, pooled_spread(rows[:2])
+    where = f"{len(rows)} choices at {power_of_ten(rows[0].flops, 3)} FLOPs"
+    where += ", each at its best size," if several_sizes else ""
+    if spread is not None and above > spread:
+        return (
+            f"Of {where.removesuffix(',')}, {first[0]} has the lowest validation loss: {first[1]}. "
+            f"The next is {second[0]}, {plain(above, 4)} above. Their spread over seeds is "
+            f"{plain(spread, 4)}."
+        )
+    why = "with one seed each, so nobody knows how much the seed alone changes"
+    if spread is not None:
+        why = f"no more than their spread over seeds, {plain(spread, 4)}"
+    return (
+        f"Of {where} the runs do not tell the best two apart: the validation loss of {first[0]} is "
+        f"{first[1]}, and that of {second[0]} is {plain(above, 4)} above, {why}."
+    )
+
+
+def _said(choice: Choice, *, several_sizes: bool) -> tuple[str, str]:
+    """The choice's name, with its size where there are several, and its loss."""
+    size = f" (N {si(choice.n_params)})" if several_sizes else ""
+    spread = "" if choice.spread is None else f", standard deviation {plain(choice.spread, 4)}"
+    seeds = f"{len(choice.losses)} run{'s' if len(choice.losses) > 1 else ''}"
+    return f"{choice.name}{size}", f"{plain(choice.mean, 4)} ({seeds}{spread})"
 
 
 def comparison_rows(choices: Sequence[Choice]) -> list[list[str]]:
-    """A row for each choice; "above best" is against the best of the same budget."""
-    best: dict[str, float] = {}
-    for choice in choices:
-        budget = power_of_ten(choice.flops, 3)
-        best[budget] = min(choice.mean, best.get(budget, choice.mean))
-    return [_row(choice, best[power_of_ten(choice.flops, 3)]) for choice in choices]
+    """A row for each choice at its best size; "above best" is against the best of the budget."""
+    return [_row(choice, rows) for rows in at_budgets(choices) for choice in rows]
 
 
 def comparison(choices: Sequence[Choice]) -> Drawing:
@@ -129,6 +189,15 @@ def names_of_runs(choices: Sequence[Choice]) -> dict[str, str]:
     return {key: choice.name for choice in choices for key in choice.run_keys}
 
 
+def choice_of_each(records: Sequence[Record]) -> dict[str, str]:
+    """What each run is of what the study compares, also if it did not complete; or nothing."""
+    choices = read_choices(records)
+    if not choices:
+        return {}
+    every = {run.run_key: name for name, runs in groups(records).items() for run in runs}
+    return every | names_of_runs(choices)
+
+
 def _run_rows(choice: Choice, choices: Sequence[Choice]) -> list[Row]:
     return [
         {
@@ -149,42 +218,65 @@ def drawable(choices: Sequence[Choice]) -> bool:
     return 2 <= len(choices) <= _MOST_ROWS
 
 
-def _cells(
-    records: Sequence[Record], *, key: tuple[str, ...]
-) -> Mapping[tuple[Any, ...], list[Record]]:
-    """Runs of the same plan, whatever their seed."""
-    found: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        found.setdefault(tuple(record.plan.get(name) for name in key), []).append(record)
-    return found
+def _budget(record: Record) -> float:
+    return positive(record.plan.get("flops_target")) or positive(record.plan.get("flops")) or 0.0
 
 
-def _choice(name: str, runs: Sequence[Record]) -> Choice:
+def _shared(budgets: Iterable[float]) -> dict[float, float]:
+    """For each budget the lowest of those within 1 % that it counts as one with."""
+    shared: dict[float, float] = {}
+    lowest = -1.0
+    for budget in sorted(set(budgets)):
+        lowest = lowest if 0 <= budget <= lowest * SAME_BUDGET else budget
+        shared[budget] = lowest
+    return shared
+
+
+def _size(record: Record) -> tuple[float | str, ...]:
+    """N and the shape: the same N with other heads is no other seed."""
+    settings = dict(flat(record.config))
+    return finite(record.plan.get("n_params")) or 0.0, *(str(settings.get(key)) for key in SIZE)
+
+
+def _choice(name: str, flops: float, runs: Sequence[Record]) -> Choice:
     speeds = [speed for run in runs if (speed := finite(run.results.images_per_s)) is not None]
     found = [(run.run_key, finite(run.results.val_loss)) for run in runs]
     losses = [(key, loss) for key, loss in found if loss is not None]
     return Choice(
         name=name,
         n_params=finite(runs[0].plan.get("n_params")) or 0.0,
-        flops=finite(runs[0].plan.get("flops_target")) or finite(runs[0].plan.get("flops")) or 0.0,
+        flops=flops,
         losses=tuple(loss for _, loss in losses),
         images_per_s=statistics.median(speeds) if speeds else None,
         run_keys=tuple(key for key, _ in losses),
     )
 
 
-def _row(choice: Choice, best: float) -> list[str]:
-    spread = choice.spread
+def _row(choice: Choice, rows: Sequence[Choice]) -> list[str]:
+    """A choice among those of its budget."""
     return [
         choice.name,
         si(choice.n_params),
         power_of_ten(choice.flops, 3),
         str(len(choice.losses)),
         plain(choice.mean, 4),
-        MISSING if spread is None else plain(spread, 4),
-        plain(choice.mean - best, 4),
+        plain(choice.spread, 4),
+        plain(choice.mean - rows[0].mean, 4) if len(rows) > 1 else MISSING,
+        _told_apart(choice, rows),
         si(choice.images_per_s),
     ]
+
+
+def _told_apart(choice: Choice, rows: Sequence[Choice]) -> str:
+    """Whether the choice is told apart from the best of its budget."""
+    if len(rows) == 1:
+        return "alone at this budget"
+    if choice is rows[0]:
+        return MISSING
+    spread = pooled_spread((choice, rows[0]))
+    if spread is None:
+        return "no, one seed each"
+    return "yes" if choice.mean - rows[0].mean > spread else "no"
 
 
 def _label(choice: Choice, choices: Sequence[Choice]) -> str:

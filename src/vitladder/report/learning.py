@@ -30,8 +30,9 @@ from vitladder.runs.metrics import read_rows
 from vitladder.runs.record import Record
 
 MOST_POINTS = 6000  # of all curves together
-TIPS: Tips = (("run", "run"), ("state", "state"), ("n_params", "N"), ("C", "C"), ("loss", "loss"))
-COLUMNS = ("run", "state", "n_params", "flops", "loss")
+WIDE_TIPS: Tips = (("run", "run"), ("choice", "choice"), ("state", "state"), ("n_params", "N"))
+TIPS: Tips = (*WIDE_TIPS, ("C", "C"), ("loss", "loss"))
+COLUMNS = ("run", "choice", "state", "n_params", "flops", "loss")
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,14 @@ def learning_curves(curves: Sequence[LearningCurve], choices: Mapping[str, str])
         *([layer(broken, dash, each)] if broken else []),
         layer(whole, line, each | shade | {"opacity": dimmed(0.85)}),
         toggled(
-            layer(_last(whole), dot, points | {"opacity": dimmed()}, tips=TIPS),
+            layer(_last(whole), dot, points | {"opacity": dimmed()}, tips=_known(TIPS, whole)),
             shade["color"]["field"],
         ),
-        *([layer(_last(broken), {**dot, "color": EDGE}, tips=TIPS)] if broken else []),
+        *(
+            [layer(_last(broken), {**dot, "color": EDGE}, tips=_known(TIPS, broken))]
+            if broken
+            else []
+        ),
         # A thin line is hard to hover over, so each has a wide one that is not seen.
         *(wide(some, each) for some in (whole, broken) if some),
     ]
@@ -111,8 +116,14 @@ def learning_curves(curves: Sequence[LearningCurve], choices: Mapping[str, str])
 
 def wide(rows: Sequence[Row], each: Mapping[str, Channel]) -> Layer:
     """Lines that are not seen and can be hovered over."""
-    drawn = layer(rows, {"type": "line", "strokeWidth": 9, "opacity": 0}, each, tips=TIPS[:3])
+    unseen = {"type": "line", "strokeWidth": 9, "opacity": 0}
+    drawn = layer(rows, unseen, each, tips=_known(WIDE_TIPS, rows))
     return {**drawn, "description": HOVER}
+
+
+def _known(tips: Tips, rows: Sequence[Row]) -> Tips:
+    """The tips without the choice where no run has one."""
+    return [tip for tip in tips if tip[0] != "choice" or any(row["choice"] for row in rows)]
 
 
 def _thinned(curve: LearningCurve, most: int) -> list[Row]:

@@ -13,8 +13,14 @@ from vitladder.laws.forms import FORM
 from vitladder.laws.study import RunPoint
 from vitladder.report import markup, provenance, tables
 from vitladder.report.answer import answer, edges
+from vitladder.report.comparison import (
+    CAPTION,
+    choice_of_each,
+    comparison_answer,
+    comparison_rows,
+    read_choices,
+)
 from vitladder.report.comparison import HEAD as COMPARED
-from vitladder.report.comparison import comparison_answer, comparison_rows, read_choices
 from vitladder.report.notation import MISSING
 from vitladder.runs.record import Record
 
@@ -70,16 +76,17 @@ def compared(records: Sequence[Record], figures: str) -> str:
     if not choices:
         return ""
     rows = comparison_rows(choices)
-    caption = "Validation loss of each choice at the same budget, mean over seeds"
     return markup.section(
-        "comparison", "Comparison", figures, markup.table(caption, COMPARED, rows)
+        "comparison", "Comparison", figures, markup.table(CAPTION, COMPARED, rows)
     )
 
 
 def run_table(folder: Path, records: Sequence[Record]) -> str:
     """Every run with the number behind each cell, and links to its config and log."""
-    rows = [_row(folder, cells) for cells in tables.run_cells(records)]
-    head = (tables.RUN_HEAD[0], "Files", *tables.RUN_HEAD[1:])
+    choices = choice_of_each(records)
+    rows = [_row(folder, cells) for cells in tables.run_cells(records, choices)]
+    first, *others = tables.run_head(choices)
+    head = (first, "Files", *others)
     box = (
         '<p class="filter" hidden><label for="filter">Filter</label>'
         '<input id="filter" type="search" placeholder="words that a row must have">'

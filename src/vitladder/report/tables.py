@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from vitladder.report.notation import (
@@ -19,6 +20,7 @@ from vitladder.runs.record import Record
 
 Fit = Mapping[str, Any]
 Rows = list[list[str]]
+NO_CHOICES: Mapping[str, str] = MappingProxyType({})
 
 LAW_HEAD = ("Quantity", "Estimate", "95 % interval", "Meaning")
 PARAMETRIC_MEANING = {
@@ -103,9 +105,21 @@ def run_rows(records: Sequence[Record]) -> Rows:
     return [[cell.text for cell in cells] for cells in run_cells(records)]
 
 
-def run_cells(records: Sequence[Record]) -> list[list[Cell]]:
-    """The same with the numbers behind the text."""
-    return [_run(record) for record in sorted(records, key=_order)]
+def run_head(choices: Mapping[str, str] = NO_CHOICES) -> tuple[str, ...]:
+    """The columns, with one for what the study compares where it does."""
+    return (*RUN_HEAD[:2], "Choice", *RUN_HEAD[2:]) if choices else RUN_HEAD
+
+
+def run_cells(
+    records: Sequence[Record], choices: Mapping[str, str] = NO_CHOICES
+) -> list[list[Cell]]:
+    """The same with the numbers behind the text, and with the runs' choices where there are any."""
+    rows = []
+    for record in sorted(records, key=_order):
+        run, state, *numbers = _run(record)
+        compared = [Cell(choices.get(record.run_key, MISSING))] if choices else []
+        rows.append([run, state, *compared, *numbers])
+    return rows
 
 
 def _order(record: Record) -> tuple[float, float, str]:
