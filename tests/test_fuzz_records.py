@@ -16,7 +16,8 @@ from vitladder.errors import UserError
 from vitladder.laws.fit import fit_or_reasons, fit_sources
 from vitladder.laws.request import Request
 from vitladder.report import provenance, tables
-from vitladder.report.comparison import comparison_rows, read_choices
+from vitladder.report.choices import read_choices
+from vitladder.report.comparison import comparison_rows
 from vitladder.report.page import write_page
 from vitladder.report.predictions import read_durations
 from vitladder.report.run_plots import read_speeds

@@ -15,15 +15,8 @@ from hypothesis import strategies as st
 from vitladder.compose import compose_config
 from vitladder.laws.fit import fit_or_reasons
 from vitladder.report import captions
-from vitladder.report.comparison import (
-    at_budgets,
-    choice_of_each,
-    comparison_answer,
-    comparison_rows,
-    drawable,
-    pooled_spread,
-    read_choices,
-)
+from vitladder.report.choices import at_budgets, choice_of_each, pooled_spread, read_choices
+from vitladder.report.comparison import comparison_answer, comparison_rows, drawable
 from vitladder.report.learning import LearningCurve, learning_curves
 from vitladder.report.page import write_page
 from vitladder.report.style import CHOICES

@@ -9,13 +9,8 @@ from pathlib import Path
 from vitladder.laws.study import RunPoint
 from vitladder.report import captions
 from vitladder.report.chart import Drawing
-from vitladder.report.comparison import (
-    Choice,
-    comparison,
-    drawable,
-    names_of_runs,
-    read_choices,
-)
+from vitladder.report.choices import Choice, names_of_runs, read_choices
+from vitladder.report.comparison import comparison, drawable
 from vitladder.report.learning import learning_curves, read_learning_curves
 from vitladder.report.marks import Fit
 from vitladder.report.optimum import optimum, parametric_law

@@ -13,13 +13,8 @@ from vitladder.laws.forms import FORM
 from vitladder.laws.study import RunPoint
 from vitladder.report import markup, provenance, tables
 from vitladder.report.answer import answer, edges
-from vitladder.report.comparison import (
-    CAPTION,
-    choice_of_each,
-    comparison_answer,
-    comparison_rows,
-    read_choices,
-)
+from vitladder.report.choices import choice_of_each, read_choices
+from vitladder.report.comparison import CAPTION, comparison_answer, comparison_rows
 from vitladder.report.comparison import HEAD as COMPARED
 from vitladder.report.notation import MISSING
 from vitladder.runs.record import Record
