@@ -31,13 +31,14 @@
     tip.style.left = `${Math.max(4, left)}px`;
     tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - height - 4))}px`;
   };
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
 
   // The specification as it is drawn now: in the scheme's colours, the card's width, these scales.
   const current = (figure) => {
     const text = dark.matches
       ? figure.text.replace(/#[0-9a-f]{6}/g, (one) => darkOf[one] ?? one) : figure.text;
     const spec = unpacked(JSON.parse(text));
-    const width = figure.plot.clientWidth;
+    const { width } = figure;
     for (const [name, type] of Object.entries(figure.scales)) {
       const channel = spec.encoding[name];
       if (channel.scale.type === type) continue;
@@ -68,12 +69,17 @@
     return spec;
   };
 
+  // Drawings overlap: the last that was asked for counts, whichever is done last.
   const draw = async (figure) => {
+    const turn = (figure.turn = (figure.turn ?? 0) + 1);
     try {
       await needVega();
+      if (turn !== figure.turn) return;
+      figure.width = figure.plot.clientWidth;
       const live = make("div", { className: "live" });
       const options = { actions: false, renderer: "svg", tooltip: false, mode: "vega-lite", logLevel: 1 };
       const made = await window.vegaEmbed(live, current(figure), options);
+      if (turn !== figure.turn) { made.view.finalize(); return; }
       figure.view?.finalize();
       figure.view = made.view;
       figure.plot.querySelector(".live")?.remove();
@@ -83,7 +89,7 @@
       drawn.setAttribute("role", "img");
       drawn.setAttribute("aria-label", figure.plot.querySelector("svg").getAttribute("aria-label"));
       figure.plot.classList.add("alive");
-      figure.width = figure.plot.clientWidth;
+      tip.hidden = true;  // its mark is gone
     } catch (error) {
       console.error(error);  // the static figure stays
     }
@@ -136,8 +142,12 @@
       controls(figure);
       seen.observe(figure.plot);
     }
-    const again = (moved) => figures.forEach((one) => one.view && moved(one) && draw(one));
+    const again = (moved) => figures.forEach((one) => one.turn && moved(one) && draw(one));
     dark.addEventListener("change", () => again(() => true));
-    addEventListener("resize", () => again((one) => one.width !== one.plot.clientWidth));
+    let resting = 0;  // a window that is dragged is drawn for once it rests
+    addEventListener("resize", () => {
+      clearTimeout(resting);
+      resting = setTimeout(() => again((one) => one.width !== one.plot.clientWidth), 150);
+    });
   }
 })();
