@@ -10,6 +10,10 @@
     if (one.getAttribute('role') !== 'img') faults.push(`a figure that is no image`);
   for (const one of document.querySelectorAll('[role=graphics-symbol]'))
     if (!one.closest('[aria-hidden=true]') && !one.ariaLabel) faults.push('a mark without a name');
+  const names = [...document.querySelectorAll('button, summary')].map(named);
+  for (const one of names) if (names.indexOf(one) !== names.lastIndexOf(one)) faults.push(`two are "${one}"`);
+  for (const one of document.querySelectorAll('figcaption'))
+    if (one.nextElementSibling && one.previousElementSibling) faults.push('a caption amid its figure');
   let level = 0;
   for (const one of document.querySelectorAll('h1, h2, h3, h4')) {
     const own = Number(one.tagName[1]);

@@ -56,9 +56,21 @@ button, input {
   border-radius: 6px;
 }
 button { cursor: pointer; }
-.controls button { padding: 0.1rem 0.6rem; }
+.controls button { padding: 0.1rem 0.6rem; overflow-wrap: anywhere; }
+.controls [aria-pressed] {
+  margin: 0 -0.25rem; padding: 0 0.3rem; border-color: transparent; background: none;
+  color: inherit; text-decoration: underline dotted; text-underline-offset: 0.2em;
+}
+.controls [aria-pressed="true"] { border-color: var(--accent); color: var(--accent); }
+.unseen {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap;
+}
 button:focus-visible, input:focus-visible, a:focus-visible, summary:focus-visible,
 .scroll:focus-visible, pre:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+/* HTML has the caption last; the eye wants it under its picture. */
+.figures > figure { display: flex; flex-direction: column; }
+figure > details { order: 1; }
 figcaption, .empty, .files, details {
   margin: 0.7rem 0 0; color: var(--muted); font-size: 0.9rem; line-height: 1.5;
 }
@@ -141,6 +153,7 @@ dd { margin: 0; }
   .plot.alive > svg { display: block; }
   .live, .controls, .filter, #tip, details { display: none !important; }
   .scroll { overflow: visible; max-height: none; }
+  #runs tbody tr[hidden] { display: table-row !important; }
   #runs table { font-size: 6.5pt; }
   #runs th, #runs td { padding: 0.15rem 0.25rem; white-space: normal; }
 }

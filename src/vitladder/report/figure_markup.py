@@ -45,8 +45,8 @@ def card(figure: PageFigure) -> Card:
         figure.name,
         f'<figure id="figure-{figure.name}"><h3>{title}</h3>'
         f'<div class="plot">{vega.in_readers_font(vega.without_ground(svg))}</div>'
-        f"<figcaption>{caption}</figcaption>{_table(figure.title, figure.name, drawing)}"
-        f"{markup.data(packed(drawing.spec), SPEC)}</figure>",
+        f"{_table(figure.title, figure.name, drawing)}{markup.data(packed(drawing.spec), SPEC)}"
+        f"<figcaption>{caption}</figcaption></figure>",
         svg,
         _csv(drawing),
     )
@@ -76,7 +76,9 @@ def _table(title: str, name: str, drawing: Drawing) -> str:
     more = f"The first {len(rows)} of {count} rows. " if count > len(rows) else ""
     link = f'<a href="figures/{name}.csv">figures/{name}.csv</a>'
     note = f'<p class="files">{more}All of it: {link}.</p>'
-    return markup.details("Data", note, markup.table(f"Data of: {title}", columns, rows))
+    table = markup.table(f"Data of: {title}", columns, rows)
+    whose = f'<span class="unseen"> of {escape(title)}</span>'  # read alone, each says its figure
+    return f"<details><summary>Data{whose}</summary>{note}{table}</details>"
 
 
 def _filled(drawing: Drawing) -> list[str]:

@@ -16,8 +16,7 @@
     if (!window.vegaEmbed) await new Promise((done) => document.addEventListener("vega-is-here", done, { once: true }));
   })());
 
-  const tip = make("div", { id: "tip", hidden: true });
-  tip.setAttribute("role", "tooltip");
+  const tip = make("div", { id: "tip", hidden: true, role: "tooltip" });
   document.body.append(tip);
   // Vega's own tooltips are found near a line's points alone, so that a mark is asked here.
   const showTip = (event) => {
@@ -31,13 +30,13 @@
     tip.style.left = `${Math.max(4, left)}px`;
     tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - height - 4))}px`;
   };
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
 
   // The specification as it is drawn now: in the scheme's colours, the card's width, these scales.
   const current = (figure) => {
-    const text = dark.matches
-      ? figure.text.replace(/#[0-9a-f]{6}/g, (one) => darkOf[one] ?? one) : figure.text;
+    const text = dark.matches ? figure.text.replace(/#[0-9a-f]{6}/g, (one) => darkOf[one] ?? one) : figure.text;
     const spec = unpacked(JSON.parse(text));
-    const width = figure.plot.clientWidth;
+    const { width } = figure;
     for (const [name, type] of Object.entries(figure.scales)) {
       const channel = spec.encoding[name];
       if (channel.scale.type === type) continue;
@@ -45,8 +44,9 @@
       if (type === "log") channel.axis.values = spec.usermeta.log[name];
       else delete channel.axis.values;
     }
-    spec.background = "transparent";
-    spec.width = width;
+    const [chosen] = spec.layer.flatMap((one) => one.params ?? []);
+    if (figure.shown.length) chosen.value = figure.shown.map((value) => ({ [chosen.select.fields[0]]: value }));
+    Object.assign(spec, { background: "transparent", width });
     if (width >= 420) {
       // As high as the static figure, so that nothing below it moves.
       const { width: w, height: h } = figure.plot.querySelector("svg").viewBox.baseVal;
@@ -68,45 +68,70 @@
     return spec;
   };
 
+  // Drawings overlap: the last that was asked for counts, whichever is done last.
   const draw = async (figure) => {
+    const turn = (figure.turn = (figure.turn ?? 0) + 1);
     try {
       await needVega();
+      if (turn !== figure.turn) return;
+      figure.width = figure.plot.clientWidth;
       const live = make("div", { className: "live" });
       const options = { actions: false, renderer: "svg", tooltip: false, mode: "vega-lite", logLevel: 1 };
       const made = await window.vegaEmbed(live, current(figure), options);
+      if (turn !== figure.turn) { made.view.finalize(); return; }
       figure.view?.finalize();
       figure.view = made.view;
+      // The legend's own clicks: the buttons say them, and a drawing under way starts anew with them.
+      if (figure.press) made.view.addDataListener("shown_store", (_, rows) => {
+        figure.shown = rows.map((one) => one.values[0]);
+        figure.press();
+        if (turn !== figure.turn) draw(figure);
+      });
       figure.plot.querySelector(".live")?.remove();
       figure.plot.append(live);
       for (const type of ["pointermove", "pointerdown", "pointerout"]) live.addEventListener(type, showTip);
-      const drawn = live.querySelector("svg");
-      drawn.setAttribute("role", "img");
-      drawn.setAttribute("aria-label", figure.plot.querySelector("svg").getAttribute("aria-label"));
+      const { ariaLabel } = figure.plot.querySelector("svg");
+      Object.assign(live.querySelector("svg"), { role: "img", ariaLabel });
       figure.plot.classList.add("alive");
-      figure.width = figure.plot.clientWidth;
+      tip.hidden = true;  // its mark is gone
     } catch (error) {
       console.error(error);  // the static figure stays
     }
   };
 
+  const button = (text, ariaLabel, onclick) =>
+    make("button", { type: "button", textContent: text, ariaLabel, onclick });
+
+  // What a click on the legend does, for the keyboard: a button for each of its entries.
+  const choices = (figure, title) => {
+    const { legend, scale } = figure.spec.layer.find((one) => one.params)?.encoding.color ?? {};
+    if (!legend || scale.domain.length > 12) return [];
+    const buttons = scale.domain.map((value) => button(value, `${value}: show alone in ${title}`, () => {
+      const others = figure.shown.filter((one) => one !== value);
+      figure.shown = others.length < figure.shown.length ? others : [...others, value];
+      figure.press();
+      draw(figure);
+    }));
+    figure.press = () => buttons.forEach((one) => { one.ariaPressed = figure.shown.includes(one.textContent); });
+    figure.press();
+    return [make("span", { textContent: "Show some alone:" }), ...buttons];
+  };
+
   const controls = (figure) => {
-    const bar = make("div", { className: "controls" });
-    for (const name of Object.keys(figure.spec.usermeta.log)) {
-      const button = make("button", { type: "button" });
-      const say = () => { button.textContent = `${name}: ${figure.scales[name]}`; };
+    const title = figure.plot.parentElement.querySelector("h3").textContent;
+    const axes = Object.keys(figure.spec.usermeta.log).map((name) => {
       figure.scales[name] = figure.spec.encoding[name].scale.type;
-      button.title = `Switch the ${name} axis between logarithmic and linear`;
-      button.addEventListener("click", () => {
-        figure.scales[name] = figure.scales[name] === "log" ? "linear" : "log";
-        say();
-        draw(figure);
-      });
+      const other = () => (figure.scales[name] === "log" ? "linear" : "log");
+      const say = () => {
+        made.textContent = `${name}: ${figure.scales[name]}`;
+        made.ariaLabel = `${made.textContent}, axis of ${title}; switch to ${other()}`;
+      };
+      const made = button("", "", () => { figure.scales[name] = other(); say(); draw(figure); });
       say();
-      bar.append(button);
-    }
-    if (figure.text.includes('"bind":"legend"') && figure.text.includes('"legend":{"')) {
-      bar.append(make("span", { textContent: "Click the legend to show some alone." }));
-    }
+      return made;
+    });
+    const bar = make("div", { className: "controls" });
+    bar.append(...axes, ...choices(figure, title));
     figure.plot.after(bar);
   };
 
@@ -123,7 +148,7 @@
 
   const figures = [...document.querySelectorAll("script.spec")].map((script) => {
     const plot = script.parentElement.querySelector(".plot");
-    return { plot, text: script.textContent, spec: JSON.parse(script.textContent), scales: {}, view: null };
+    return { plot, text: script.textContent, spec: JSON.parse(script.textContent), scales: {}, shown: [] };
   });
   if ("DecompressionStream" in window && "IntersectionObserver" in window) {
     const seen = new IntersectionObserver((entries) => {
@@ -132,12 +157,13 @@
         draw(figures.find((one) => one.plot === entry.target));
       }
     }, { rootMargin: "200px" });
-    for (const figure of figures) {
-      controls(figure);
-      seen.observe(figure.plot);
-    }
-    const again = (moved) => figures.forEach((one) => one.view && moved(one) && draw(one));
+    figures.forEach((one) => { controls(one); seen.observe(one.plot); });
+    const again = (moved) => figures.forEach((one) => one.turn && moved(one) && draw(one));
     dark.addEventListener("change", () => again(() => true));
-    addEventListener("resize", () => again((one) => one.width !== one.plot.clientWidth));
+    let resting = 0;  // a window that is dragged is drawn for once it rests
+    addEventListener("resize", () => {
+      clearTimeout(resting);
+      resting = setTimeout(() => again((one) => one.width !== one.plot.clientWidth), 150);
+    });
   }
 })();
