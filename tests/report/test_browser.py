@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_comparison import STUDY
 from test_page import COMMAND, write_run, write_study
 
 from vitladder.laws.fit import fit_or_reasons
 from vitladder.report.page import write_page
+from vitladder.runs.record import write_record
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -29,16 +32,43 @@ SCHEMES = ("light", "dark")
 pytestmark = pytest.mark.slow
 
 
+# Of the drawings that Vega is asked for, the first take as long as `SLOW` says.
+SLOW = """(() => {
+  let embed;
+  Object.assign(window, {asked: 0, done: 0, waits: %s});
+  const slow = async (...given) => {
+    const wait = window.waits[window.asked++] ?? 0;
+    const made = await embed(...given);
+    await new Promise(rested => setTimeout(rested, wait));
+    window.done++;
+    return made;
+  };
+  Object.defineProperty(window, 'vegaEmbed', {get: () => embed && slow, set: one => embed = one});
+})()"""
+UNPACKED = """(() => {
+  window.unpacked = 0;
+  window.DecompressionStream = class extends DecompressionStream {
+    constructor(kind) { super(kind); window.unpacked++; }
+  };
+})()"""
+NEXT_FRAMES = """() => new Promise(seen =>
+  requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(seen))))"""
+
+
 class Opened:
-    """A page in the browser, and all that it said and asked for."""
+    """A page in the browser, what it complained of, and all that it asked for."""
 
     def __init__(self, tab: Any) -> None:
         self.tab = tab
         self.said: list[str] = []
         self.asked: list[str] = []
-        tab.on("console", lambda message: self.said.append(message.text))
+        tab.on("console", self._hear)
         tab.on("pageerror", lambda error: self.said.append(str(error)))
         tab.on("request", lambda request: self.asked.append(request.url))
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.said.append(message.text)
 
     def live(self, name: str) -> Any:
         """The interactive figure, once it is drawn."""
@@ -82,15 +112,24 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.fixture
-def opened(browser: Any, report: Path) -> Iterator[Opened]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+@contextmanager
+def visited(browser: Any, report: Path, *scripts: str, height: int = 900) -> Iterator[Opened]:
+    """A page that is quiet and asks nobody; `scripts` run before its own."""
+    context = browser.new_context(viewport={"width": 1280, "height": height}, color_scheme="light")
     page = Opened(context.new_page())
+    for script in scripts:
+        page.tab.add_init_script(script)
     page.tab.goto(report.as_uri())
     yield page
     context.close()
     assert page.said == []
     assert [url for url in page.asked if not url.startswith("file:")] == []
+
+
+@pytest.fixture
+def opened(browser: Any, report: Path) -> Iterator[Opened]:
+    with visited(browser, report) as page:
+        yield page
 
 
 def test_every_figure_comes_alive_and_nothing_below_it_moves(opened: Opened) -> None:
@@ -111,30 +150,66 @@ def test_hovering_over_a_point_names_its_run(opened: Opened) -> None:
     opened.tab.locator("#tip").wait_for(state="hidden")
 
 
+def test_a_tip_goes_with_its_mark_and_on_escape(opened: Opened) -> None:
+    points = opened.live("isoflop").locator("g.mark-symbol.role-mark").first.locator("path")
+    for key in ("Escape", "Enter"):  # this one redraws the figure
+        opened.tab.locator("#figure-isoflop .controls button").first.focus()
+        opened.tab.mouse.move(5, 5)
+        points.first.hover(force=True)
+        opened.tab.locator("#tip").wait_for()
+        opened.tab.keyboard.press(key)
+        opened.tab.locator("#tip").wait_for(state="hidden")
+
+
 def test_hovering_over_a_learning_curve_names_its_run(opened: Opened) -> None:
-    line = opened.live("learning").locator("g.mark-line path[stroke-width='9']").first
-    middle = """line => {
-      const place = line.getPointAtLength(line.getTotalLength() / 2);
+    # The lowest of its budget, near its end, where no other line is beside it.
+    line = opened.live("learning").locator("g.mark-line path[stroke-width='9']").nth(2)
+    near_its_end = """line => {
+      const place = line.getPointAtLength(line.getTotalLength() * 0.9);
       const {x, y} = place.matrixTransform(line.getScreenCTM());
       return [x, y];
     }"""
-    x, y = line.evaluate(middle)
+    x, y = line.evaluate(near_its_end)
     opened.tab.mouse.move(x - 40, y)
     opened.tab.mouse.move(x, y)
-    opened.tab.locator("#tip").wait_for()
+    playwright.expect(opened.tab.locator("#tip b").first).to_have_text("1.000e+10-1")
     assert "complete" in opened.tab.locator("#tip").inner_text()
+
+
+BRIGHT = "g.mark-symbol.role-mark >> nth=0 >> path[opacity='0.9']"
 
 
 def test_a_click_on_the_legend_dims_the_other_budgets(opened: Opened) -> None:
     live = opened.live("isoflop")
-    points = live.locator("g.mark-symbol.role-mark").first.locator("path")
-    opacities = "all => all.map(one => Number(one.getAttribute('opacity')))"
-    assert set(points.evaluate_all(opacities)) == {0.9}
+    playwright.expect(live.locator(BRIGHT)).to_have_count(20)
     live.locator(".role-legend-symbol path").nth(1).click()
-    dimmed = points.evaluate_all(opacities)
-    assert [dimmed.count(0.9), len(set(dimmed))] == [5, 2]
+    playwright.expect(live.locator(BRIGHT)).to_have_count(5)
     live.locator(".role-legend-symbol path").nth(1).click()
-    assert set(points.evaluate_all(opacities)) == {0.9}
+    playwright.expect(live.locator(BRIGHT)).to_have_count(20)
+
+
+def test_keys_do_what_a_click_on_the_legend_does(opened: Opened) -> None:
+    live = opened.live("isoflop")
+    first, second = (
+        opened.tab.get_by_role("button", name=f"{budget}: show alone in IsoFLOP curves", exact=True)
+        for budget in ("10¹⁰", "3.11×10¹⁰")
+    )
+    first.press("Enter")
+    playwright.expect(live.locator(BRIGHT)).to_have_count(5)
+    opened.tab.keyboard.press("Tab")
+    playwright.expect(second).to_be_focused()
+    opened.tab.keyboard.press("Space")
+    playwright.expect(live.locator(BRIGHT)).to_have_count(10)
+    # The legend and the buttons say the same, and another scale leaves it so.
+    live.locator(".role-legend-symbol path").nth(0).click()
+    playwright.expect(live.locator(BRIGHT)).to_have_count(5)
+    playwright.expect(first).to_have_attribute("aria-pressed", "false")
+    playwright.expect(second).to_have_attribute("aria-pressed", "true")
+    opened.tab.locator("#figure-isoflop .controls button").first.click()
+    live.locator(".role-axis-label text", has_text="5k").first.wait_for()
+    playwright.expect(live.locator(BRIGHT)).to_have_count(5)
+    second.press("Enter")
+    playwright.expect(live.locator(BRIGHT)).to_have_count(20)
 
 
 def test_an_axis_is_switched_between_log_and_linear(opened: Opened) -> None:
@@ -151,6 +226,47 @@ def test_an_axis_is_switched_between_log_and_linear(opened: Opened) -> None:
     button.click()
     live.locator(".role-axis-label text", has_text="1k").first.wait_for()
     assert ticks.evaluate_all(labels) == before
+
+
+def test_the_last_of_two_quick_clicks_counts(browser: Any, report: Path) -> None:
+    with visited(browser, report, SLOW % "[]") as page:
+        page.live_names()  # nothing else is drawn from here on
+        page.tab.wait_for_function("asked === done")
+        live = page.live("isoflop")
+        before = live.locator(".role-axis-label text").all_text_contents()
+        drawn = page.tab.evaluate("waits[asked] = 500, done")  # the first will be done last
+        button = page.tab.locator("#figure-isoflop .controls button").first
+        button.click()
+        page.tab.wait_for_function("drawn => asked === drawn + 1", arg=drawn)
+        button.click()
+        page.tab.wait_for_function("drawn => done === drawn + 2", arg=drawn)
+        assert button.inner_text() == "x: log"
+        assert live.locator(".role-axis-label text").all_text_contents() == before
+
+
+def test_a_resize_while_a_figure_is_drawn_is_not_lost(browser: Any, report: Path) -> None:
+    with visited(browser, report, SLOW % "[500, 500, 500, 500]") as page:
+        page.tab.locator("#figure-isoflop .plot").scroll_into_view_if_needed()
+        page.tab.wait_for_function("window.asked > 0")
+        assert page.tab.locator(".live").count() == 0
+        page.tab.set_viewport_size({"width": 1000, "height": 900})
+        page.tab.wait_for_function("""() => {
+          const plot = document.querySelector('#figure-isoflop .plot');
+          const width = plot.querySelector('.live svg')?.width.baseVal.value;
+          return Math.abs(width - plot.clientWidth) <= 1;
+        }""")
+
+
+def test_vega_is_unpacked_once_and_not_before_a_figure_is_in_view(
+    browser: Any, report: Path
+) -> None:
+    with visited(browser, report, UNPACKED, height=60) as page:
+        page.tab.evaluate(NEXT_FRAMES)
+        assert page.tab.evaluate("window.unpacked") == 0
+        page.tab.set_viewport_size({"width": 1280, "height": 900})
+        page.live("isoflop")
+        page.live("learning")
+        assert page.tab.evaluate("window.unpacked") == 1
 
 
 def test_the_table_of_runs_sorts_by_the_number_behind_a_cell(opened: Opened) -> None:
@@ -173,6 +289,9 @@ def test_the_filter_keeps_the_rows_that_have_its_words(opened: Opened) -> None:
     opened.tab.locator("#filter").fill("diverged LOST")
     assert opened.tab.locator("#runs tbody tr:visible").count() == 1
     assert opened.tab.locator("#filtered").inner_text() == "1 of 21 runs"
+    ends_meet = "[...document.querySelector('#runs tbody tr').cells].map(c => c.textContent)"
+    opened.tab.locator("#filter").fill("".join(opened.tab.evaluate(ends_meet)[2:4]))
+    assert opened.tab.locator("#runs tbody tr:visible").count() == 0
     opened.tab.locator("#filter").fill("")
     assert opened.tab.locator("#runs tbody tr:visible").count() == 21
     assert opened.tab.locator("#runs a").get_attribute("href") == "lost/train.log"
@@ -202,7 +321,9 @@ def test_the_dark_has_no_white_ground(opened: Opened) -> None:
 
 def test_print_is_light_and_shows_the_still_figures(opened: Opened) -> None:
     opened.live_names()
+    opened.tab.locator("#filter").fill("lost")
     opened.tab.emulate_media(media="print", color_scheme="dark")
+    assert opened.tab.locator("#runs tbody tr:visible").count() == 21  # of "every run"
     assert opened.tab.locator(".plot > svg:visible").count() == 10
     assert opened.tab.locator(".live:visible, .controls:visible, .filter:visible").count() == 0
     body = "getComputedStyle(document.body)"
@@ -236,3 +357,27 @@ def test_the_still_figures_are_dark_before_they_are_alive(browser: Any, report: 
     assert tab.locator(".controls").count() == 0
     assert tab.evaluate(ACCESSIBLE) == []
     context.close()
+
+
+def test_a_page_of_failures_alone_is_quiet(browser: Any, tmp_path: Path) -> None:
+    for key in ("one", "two"):
+        write_run(tmp_path, key, status="failed", loss=None, error="out of memory")
+    report = write_page(tmp_path, fit_or_reasons(tmp_path), command=COMMAND)
+    with visited(browser, report) as page:
+        page.live_names()
+        assert page.tab.locator("#trouble tbody tr").count() == 2
+        assert page.tab.evaluate(ACCESSIBLE) == []
+
+
+def test_a_page_that_compares_kernels_comes_alive(browser: Any, tmp_path: Path) -> None:
+    for record in STUDY:
+        (tmp_path / record.run_key).mkdir()
+        write_record(tmp_path / record.run_key, record)
+    report = write_page(tmp_path, fit_or_reasons(tmp_path), command=COMMAND)
+    with visited(browser, report) as page:
+        assert "comparison" in page.live_names()
+        page.tab.get_by_role("button", name="attention.name=window: show alone in").first.press(
+            "Enter"
+        )
+        assert page.tab.locator("[aria-pressed=true]").count() == 1
+        assert page.tab.evaluate(ACCESSIBLE) == []
