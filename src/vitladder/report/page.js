@@ -23,7 +23,9 @@
     const value = event.type === "pointerout" ? null : event.target.__data__?.tooltip;
     tip.hidden = !value;
     if (tip.hidden) return;
-    tip.replaceChildren(...Object.entries(value).flatMap(([name, text]) =>
+    // Vega writes what a run lacks as null.
+    const known = Object.entries(value).filter(([, text]) => text !== "null");
+    tip.replaceChildren(...known.flatMap(([name, text]) =>
       [make("span", { textContent: name.trim() }), make("b", { textContent: text })]));
     const { width, height } = tip.getBoundingClientRect();
     const left = event.clientX + 14 + width > innerWidth ? event.clientX - 14 - width : event.clientX + 14;
