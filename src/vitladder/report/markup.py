@@ -45,11 +45,6 @@ def _row(cells: Sequence[str]) -> str:
     return f'<tr><th scope="row">{first}</th>{tail}</tr>'
 
 
-def details(summary: str, *content: str) -> str:
-    """Content that is folded away at first."""
-    return f"<details><summary>{escape(summary)}</summary>{''.join(content)}</details>"
-
-
 def commands(lines: Sequence[str]) -> str:
     """Commands as one block of code."""
     return f'<pre tabindex="0"><code>{escape(chr(10).join(lines))}</code></pre>'
