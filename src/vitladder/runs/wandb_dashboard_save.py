@@ -10,7 +10,6 @@ from typing import Any
 import wandb
 import wandb_workspaces.reports.v2 as reports
 import wandb_workspaces.workspaces as workspaces
-from pydantic import ValidationError
 from wandb_workspaces import expr
 
 from vitladder.runs.wandb_dashboard import Dashboard, Panel, Section, read_specification
@@ -48,10 +47,10 @@ def _before(entity: str, shown: Dashboard) -> Any:
         return workspaces.Workspace.from_url(
             f"https://wandb.ai/{entity}/{shown.project}?nw={shown.view}"
         )
-    except ValidationError:
-        # A workspace that this version cannot read is there all the same.
-        raise
-    except ValueError:
+    except ValueError as error:
+        # A workspace that this version cannot read, another ValueError, is there all the same.
+        if "not found in project" not in str(error):
+            raise
         return None
 
 
