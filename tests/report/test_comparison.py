@@ -224,8 +224,8 @@ def test_the_page_of_a_study_of_kernels_compares_them_and_says_why_there_is_no_l
 
 def test_a_study_that_compares_nothing_has_no_column_of_choices() -> None:
     records = [run("naive", 0, 0.5), run("naive", 1, 0.5)]
-    assert choice_of_each(records) == {}
-    assert "Choice" not in run_head(choice_of_each(records))
+    assert choice_of_each(records, read_choices(records)) == {}
+    assert "Choice" not in run_head(choice_of_each(records, read_choices(records)))
     assert len(run_cells(records)[0]) == len(run_head())
 
 

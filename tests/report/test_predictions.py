@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from vitladder.report.predictions import (
-    Duration,
-    duration_plot,
+    Forecasted,
+    forecast_plot,
     median_error,
     read_durations,
 )
@@ -38,13 +38,13 @@ def test_runs_without_a_measured_prediction_are_left_out() -> None:
         record(),
         record(status="interrupted", seconds=9.0),
     ]
-    assert read_durations(records) == [Duration(predicted=11.0, measured=10.0, run_key="a")]
+    assert read_durations(records) == [Forecasted(predicted=11.0, measured=10.0, run_key="a")]
 
 
 def test_the_error_is_the_median_of_the_relative_ones() -> None:
-    runs = [Duration(11, 10), Duration(8, 10), Duration(30, 10)]
+    runs = [Forecasted(11, 10), Forecasted(8, 10), Forecasted(30, 10)]
     assert median_error(runs) == pytest.approx(0.2)
-    drawing = duration_plot(runs)
+    drawing = forecast_plot(runs)
     assert [row["measured_seconds"] for row in drawing.rows] == [10, 10, 10]
     line, dots = drawing.spec["layer"]
     ends = drawing.spec["datasets"][line["data"]["name"]]

@@ -8,9 +8,8 @@ from typing import Any
 
 from vitladder.laws.frontier import BEYOND
 from vitladder.laws.study import RunPoint, budgets
+from vitladder.report.marks import Fit
 from vitladder.report.notation import percent, plain, power_of_ten, si, superscript
-
-Fit = Mapping[str, Any]
 
 LETTERS = {"a": "N*", "b": "D*"}
 NAMES = {"isoflop": "the minima", "parametric": "the parametric law"}
@@ -22,7 +21,7 @@ def answer(runs: Sequence[RunPoint], fit: Fit) -> list[str]:
         return ["No run of this study is complete yet, so there is no law."]
     if _one_reason(fit):
         return [_found(runs, fit)]
-    found = " ".join([_found(runs, fit), *_disagreement(fit), *edges(fit)])
+    found = " ".join([_found(runs, fit), *_disagreement(fit), *_edges(fit)])
     return [found, _prescription(runs, fit), _held_out(fit)]
 
 
@@ -165,7 +164,7 @@ def _loss(value: float, ci95: Sequence[float] | None) -> str:
     return f"{plain(value)}{interval}"
 
 
-def edges(fit: Fit) -> list[str]:
+def _edges(fit: Fit) -> list[str]:
     """What to run where budgets have no minimum between their sizes: a sentence, or none."""
     minima = ((fit.get("laws") or {}).get("isoflop") or {}).get("minima", [])
     sides = [minimum["reason"] for minimum in minima if minimum["edge"]]

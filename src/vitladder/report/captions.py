@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from vitladder.report.learning import LearningCurve
 from vitladder.report.marks import Fit, minima
 from vitladder.report.optimum import has_bands, parametric_law
-from vitladder.report.predictions import Duration, median_error, on_cpu
+from vitladder.report.predictions import Forecasted, median_error, on_cpu
 from vitladder.report.run_plots import by_choice
 from vitladder.runs.record import Record
 
@@ -88,11 +88,11 @@ def predicted(fit: Fit) -> str:
     return f"{text} Nothing is held out: {_reason(fit, 'held_out')}."
 
 
-def forecast(durations: Sequence[Duration]) -> str:
+def forecast(runs: Sequence[Forecasted]) -> str:
     """Of predicted against measured time or memory."""
     return (
         "Each point is a run; on the line, the plan was right. Median error "
-        f"{100 * median_error(durations):.0f} %."
+        f"{100 * median_error(runs):.0f} %."
     )
 
 

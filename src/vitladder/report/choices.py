@@ -87,9 +87,8 @@ def names_of_runs(choices: Sequence[Choice]) -> dict[str, str]:
     return {key: choice.name for choice in choices for key in choice.run_keys}
 
 
-def choice_of_each(records: Sequence[Record]) -> dict[str, str]:
+def choice_of_each(records: Sequence[Record], choices: Sequence[Choice]) -> dict[str, str]:
     """What each run is of what the study compares, also if it did not complete; or nothing."""
-    choices = read_choices(records)
     if not choices:
         return {}
     every = {run.run_key: name for name, runs in groups(records).items() for run in runs}

@@ -9,14 +9,14 @@ from pathlib import Path
 from vitladder.laws.study import RunPoint
 from vitladder.report import captions
 from vitladder.report.chart import Drawing
-from vitladder.report.choices import Choice, names_of_runs, read_choices
+from vitladder.report.choices import Choice, names_of_runs
 from vitladder.report.comparison import comparison, drawable
 from vitladder.report.learning import learning_curves, read_learning_curves
 from vitladder.report.marks import Fit
 from vitladder.report.optimum import optimum, parametric_law
 from vitladder.report.plots import frontier, isoflop_curves
 from vitladder.report.predictions import (
-    duration_plot,
+    forecast_plot,
     predicted_loss,
     read_durations,
     read_memories,
@@ -83,10 +83,13 @@ class Figures:
 
 
 def page_figures(
-    folder: Path, records: Sequence[Record], runs: Sequence[RunPoint], fit: Fit
+    folder: Path,
+    records: Sequence[Record],
+    runs: Sequence[RunPoint],
+    fit: Fit,
+    choices: Sequence[Choice],
 ) -> Figures:
     """All figures of a study."""
-    choices = read_choices(records)
     # Runs of several choices share no law, so there is none to draw.
     laws = [] if choices else _laws(runs, fit)
     predicted = [] if choices else [_predicted(runs, fit)]
@@ -139,7 +142,7 @@ def _durations(records: Sequence[Record]) -> PageFigure:
     durations, complete = read_durations(records), _complete(records)
     if not durations:
         return PageFigure(name, title, captions.no_time(complete) if complete else NO_RUNS)
-    return PageFigure(name, title, captions.forecast(durations), duration_plot(durations))
+    return PageFigure(name, title, captions.forecast(durations), forecast_plot(durations))
 
 
 def _memory(records: Sequence[Record]) -> PageFigure:
@@ -148,7 +151,7 @@ def _memory(records: Sequence[Record]) -> PageFigure:
     if not memories:
         complete = _complete(records)
         return PageFigure(name, title, captions.no_memory(complete) if complete else NO_RUNS)
-    return PageFigure(name, title, captions.forecast(memories), duration_plot(memories, "bytes"))
+    return PageFigure(name, title, captions.forecast(memories), forecast_plot(memories, "bytes"))
 
 
 def _complete(records: Sequence[Record]) -> list[Record]:

@@ -12,6 +12,8 @@ from vitladder.report.notation import power_of_ten
 from vitladder.report.style import ACCENT, EDGE, GROUND
 
 Fit = Mapping[str, Any]
+"""What `fit_study` returns, and fit.json holds."""
+
 STAR = (
     "M0,-1L0.235,-0.324L0.951,-0.309L0.38,0.124L0.588,0.809L0,0.4L-0.588,0.809L-0.38,0.124"
     "L-0.951,-0.309L-0.235,-0.324Z"

@@ -24,11 +24,10 @@ from vitladder.report.chart import (
     layer,
     toggled,
 )
-from vitladder.report.marks import C, minimum_rows, stars
+from vitladder.report.marks import C, Fit, minimum_rows, stars
 from vitladder.report.notation import plain, power_of_ten, significant, superscript
 from vitladder.report.style import ACCENT, INK
 
-Fit = Mapping[str, Any]
 POINTS = 60  # of a curve over C
 NAMES = ("n_params", "images", "loss")
 THROUGH, PARAMETRIC = "through the IsoFLOP minima", "parametric law"

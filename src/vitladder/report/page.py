@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from vitladder.errors import UserError
 from vitladder.laws.study import RunPoint, points, read_records, study_name
 from vitladder.report import markup, sections, vega
+from vitladder.report.choices import Choice, read_choices
 from vitladder.report.css import style_sheet
 from vitladder.report.figure_markup import Card, card, keep_files
 from vitladder.report.figures import page_figures
+from vitladder.report.marks import Fit
 from vitladder.report.style import DARK
 from vitladder.runs.atomic import write_text
 from vitladder.runs.record import Record
-
-Fit = Mapping[str, Any]
 
 SCRIPTS = ("page.js", "runs.js")
 COLOURS = 'id="colours"'
@@ -32,6 +31,7 @@ class Study:
     folder: Path
     records: Sequence[Record]
     runs: Sequence[RunPoint]
+    choices: Sequence[Choice]
     fit: Fit
     command: str
 
@@ -48,8 +48,8 @@ def write_page(folder: Path, fit: Fit, *, command: str) -> Path:
     typed to make the page. Raises UserError where the folder holds no study or cannot be written.
     """
     records = read_records(folder)
-    study = Study(folder, records, points(records), fit, command)
-    drawn = page_figures(folder, records, study.runs, fit)
+    study = Study(folder, records, points(records), read_choices(records), fit, command)
+    drawn = page_figures(folder, records, study.runs, fit, study.choices)
     cards = {figure.name: card(figure) for figure in drawn.every()}
     page, text = folder / "report.html", render(study, drawn.names(), cards)
     try:
@@ -73,13 +73,13 @@ def render(study: Study, places: Mapping[str, Sequence[str]], cards: Mapping[str
     body = "\n".join(
         [
             f'<header><p class="kind">Scaling study</p><h1>{name}</h1></header>',
-            sections.answer_of(records, study.runs, fit),
+            sections.answer_of(study.choices, study.runs, fit),
             sections.laws(fit, figures["laws"]),
             markup.section("predicted", "Predicted against measured", figures["predicted"]),
-            sections.compared(records, figures["compared"]),
+            sections.compared(study.choices, figures["compared"]),
             markup.section("speed", "Throughput, MFU and roof", figures["speed"]),
             markup.section("learning", "Learning curves", figures["learning"]),
-            sections.run_table(study.folder, records),
+            sections.run_table(study.folder, records, study.choices),
             sections.trouble(records, fit),
             sections.made(records, fit, study.command),
         ]

@@ -15,6 +15,7 @@ from vitladder.report.marks import (
     LOSS,
     RUN_TIPS,
     C,
+    Fit,
     N,
     minima,
     minimum_row,
@@ -26,7 +27,6 @@ from vitladder.report.notation import law_formula, power_of_ten, si
 from vitladder.report.optimum import band, optimal_lines, optimal_rows, parametric_law
 from vitladder.report.shades import Shades, shades
 
-Fit = Mapping[str, Any]
 Groups = Sequence[Sequence[RunPoint]]
 CURVE_POINTS = 1200  # of all parabolas together, at most
 

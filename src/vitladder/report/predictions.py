@@ -30,15 +30,15 @@ from vitladder.runs.record import Record
 
 
 @dataclass(frozen=True)
-class Duration:
-    """Seconds (or bytes) of one run, predicted before it started and measured."""
+class Forecasted:
+    """Seconds or bytes of one run, predicted before it started and measured."""
 
     predicted: float
     measured: float
     run_key: str = ""
 
 
-def read_durations(records: Sequence[Record]) -> list[Duration]:
+def read_durations(records: Sequence[Record]) -> list[Forecasted]:
     """The times of the complete runs on machines whose costs had been measured."""
     found = []
     for record in records:
@@ -47,18 +47,18 @@ def read_durations(records: Sequence[Record]) -> list[Duration]:
         predicted = positive(record.forecast.get("seconds"))
         measured = positive(record.times.get("seconds"))
         if record.status == "complete" and predicted is not None and measured is not None:
-            found.append(Duration(predicted, measured, record.run_key))
+            found.append(Forecasted(predicted, measured, record.run_key))
     return found
 
 
-def read_memories(records: Sequence[Record]) -> list[Duration]:
+def read_memories(records: Sequence[Record]) -> list[Forecasted]:
     """The peak bytes of the complete runs whose device counts its own: a CPU counts the process."""
     found = []
     for record in records:
         predicted = positive(record.forecast.get("peak_memory_bytes"))
         measured = positive(record.results.peak_memory_bytes)
         if record.status == "complete" and predicted and measured and not on_cpu(record):
-            found.append(Duration(predicted, measured, record.run_key))
+            found.append(Forecasted(predicted, measured, record.run_key))
     return found
 
 
@@ -67,16 +67,16 @@ def on_cpu(record: Record) -> bool:
     return str(record.environment.get("device") or "cpu").startswith("cpu")
 
 
-def median_error(durations: Sequence[Duration]) -> float:
+def median_error(runs: Sequence[Forecasted]) -> float:
     """The median of |predicted / measured - 1|."""
-    return statistics.median(abs(run.predicted / run.measured - 1) for run in durations)
+    return statistics.median(abs(run.predicted / run.measured - 1) for run in runs)
 
 
-def duration_plot(durations: Sequence[Duration], unit: str = "seconds") -> Drawing:
+def forecast_plot(runs: Sequence[Forecasted], unit: str = "seconds") -> Drawing:
     """Predicted over measured, with the line on which the prediction is right."""
     predicted, measured = f"predicted_{unit}", f"measured_{unit}"
     rows: list[Row] = [
-        {"run": run.run_key, measured: run.measured, predicted: run.predicted} for run in durations
+        {"run": run.run_key, measured: run.measured, predicted: run.predicted} for run in runs
     ]
     values = [row[name] for row in rows for name in (predicted, measured)]
     tips = (("run", "run"), (measured, f"measured {unit}"), (predicted, f"predicted {unit}"))

@@ -12,14 +12,13 @@ from vitladder.laws.flagged import FLAG
 from vitladder.laws.forms import FORM
 from vitladder.laws.study import RunPoint
 from vitladder.report import markup, provenance, tables
-from vitladder.report.answer import answer, edges
-from vitladder.report.choices import choice_of_each, read_choices
+from vitladder.report.answer import answer
+from vitladder.report.choices import Choice, choice_of_each
 from vitladder.report.comparison import CAPTION, comparison_answer, comparison_rows
 from vitladder.report.comparison import HEAD as COMPARED
+from vitladder.report.marks import Fit
 from vitladder.report.notation import MISSING
 from vitladder.runs.record import Record
-
-Fit = Mapping[str, Any]
 
 FILES = {"config.yaml": "config", "train.log": "log"}  # of a run, that its row leads to
 NO_LAW = (
@@ -36,12 +35,9 @@ MISSING_LAWS = {
 }
 
 
-def answer_of(records: Sequence[Record], runs: Sequence[RunPoint], fit: Fit) -> str:
+def answer_of(choices: Sequence[Choice], runs: Sequence[RunPoint], fit: Fit) -> str:
     """What the study found: the best choice where it compares some, else its laws."""
-    choices = read_choices(records)
-    sentences = answer(runs, fit)
-    if choices:
-        sentences = [comparison_answer(choices), NO_LAW]
+    sentences = [comparison_answer(choices), NO_LAW] if choices else answer(runs, fit)
     said = "".join(markup.paragraph(text) for text in sentences)
     return f'<section id="answer" aria-label="Answer">{said}</section>'
 
@@ -50,7 +46,7 @@ def laws(fit: Fit, figures: str) -> str:
     """The figures of the laws, their tables, and what they lack."""
     found, reasons = fit.get("laws") or {}, fit.get("reasons") or {}
     parametric, isoflop = found.get("parametric"), found.get("isoflop")
-    content = [figures, *(markup.paragraph(text, "reason") for text in edges(fit))]
+    content = [figures]
     if parametric:
         caption = f"Parametric law {FORM}"
         content.append(markup.table(caption, tables.LAW_HEAD, tables.parametric_rows(parametric)))
@@ -65,9 +61,8 @@ def laws(fit: Fit, figures: str) -> str:
     return markup.section("laws", "Scaling laws", *content)
 
 
-def compared(records: Sequence[Record], figures: str) -> str:
+def compared(choices: Sequence[Choice], figures: str) -> str:
     """The choices that the study compares; nothing at all where its runs differ in size alone."""
-    choices = read_choices(records)
     if not choices:
         return ""
     rows = comparison_rows(choices)
@@ -76,11 +71,11 @@ def compared(records: Sequence[Record], figures: str) -> str:
     )
 
 
-def run_table(folder: Path, records: Sequence[Record]) -> str:
+def run_table(folder: Path, records: Sequence[Record], choices: Sequence[Choice]) -> str:
     """Every run with the number behind each cell, and links to its config and log."""
-    choices = choice_of_each(records)
-    rows = [_row(folder, cells) for cells in tables.run_cells(records, choices)]
-    first, *others = tables.run_head(choices)
+    named = choice_of_each(records, choices)
+    rows = [_row(folder, cells) for cells in tables.run_cells(records, named)]
+    first, *others = tables.run_head(named)
     head = (first, "Files", *others)
     box = (
         '<p class="filter" hidden><label for="filter">Filter</label>'

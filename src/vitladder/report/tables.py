@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from vitladder.report.marks import Fit
 from vitladder.report.notation import (
     MISSING,
     finite,
@@ -18,7 +19,6 @@ from vitladder.report.notation import (
 )
 from vitladder.runs.record import Record
 
-Fit = Mapping[str, Any]
 Rows = list[list[str]]
 NO_CHOICES: Mapping[str, str] = MappingProxyType({})
 
@@ -100,11 +100,6 @@ class Cell(NamedTuple):
     value: float | None = None
 
 
-def run_rows(records: Sequence[Record]) -> Rows:
-    """Every run, whatever became of it: by budget, then by size."""
-    return [[cell.text for cell in cells] for cells in run_cells(records)]
-
-
 def run_head(choices: Mapping[str, str] = NO_CHOICES) -> tuple[str, ...]:
     """The columns, with one for what the study compares where it does."""
     return (*RUN_HEAD[:2], "Choice", *RUN_HEAD[2:]) if choices else RUN_HEAD
@@ -113,7 +108,7 @@ def run_head(choices: Mapping[str, str] = NO_CHOICES) -> tuple[str, ...]:
 def run_cells(
     records: Sequence[Record], choices: Mapping[str, str] = NO_CHOICES
 ) -> list[list[Cell]]:
-    """The same with the numbers behind the text, and with the runs' choices where there are any."""
+    """Every run, by budget, then by size; with the runs' choices where there are any."""
     rows = []
     for record in sorted(records, key=_order):
         run, state, *numbers = _run(record)
