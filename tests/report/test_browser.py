@@ -1,34 +1,20 @@
-"""The page in a real browser: it answers to hand and eye, asks nobody, and can be read by all."""
+"""The page in a real browser: it answers to hand and keys, and asks nobody."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from in_browser import ACCESSIBLE, Opened, visited
+from page_study import COMMAND, write_run
 from test_comparison import STUDY
-from test_page import COMMAND, write_run, write_study
 
 from vitladder.laws.fit import fit_or_reasons
 from vitladder.report.page import write_page
 from vitladder.runs.record import write_record
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-ACCESSIBLE = Path(__file__).with_name("accessible.js").read_text(encoding="utf-8")
-SCHEMES = ("light", "dark")
 pytestmark = pytest.mark.slow
 
 
@@ -53,83 +39,6 @@ UNPACKED = """(() => {
 })()"""
 NEXT_FRAMES = """() => new Promise(seen =>
   requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(seen))))"""
-
-
-class Opened:
-    """A page in the browser, what it complained of, and all that it asked for."""
-
-    def __init__(self, tab: Any) -> None:
-        self.tab = tab
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        tab.on("console", self._hear)
-        tab.on("pageerror", lambda error: self.said.append(str(error)))
-        tab.on("request", lambda request: self.asked.append(request.url))
-
-    def _hear(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.said.append(message.text)
-
-    def live(self, name: str) -> Any:
-        """The interactive figure, once it is drawn."""
-        plot = self.tab.locator(f"#figure-{name} .plot")
-        plot.scroll_into_view_if_needed()
-        plot.locator(".live svg").wait_for()
-        plot.scroll_into_view_if_needed()
-        return plot.locator(".live")
-
-    def live_names(self) -> list[str]:
-        """The figures that are drawn, all of them interactive by now."""
-        ids = "all => all.map(one => one.parentElement.id.replace('figure-', ''))"
-        names: list[str] = self.tab.locator("figure > .plot").evaluate_all(ids)
-        for name in names:
-            self.live(name)
-        return names
-
-    def column(self, at: int) -> list[str]:
-        """The numbers behind a column of the table of runs."""
-        cells = "(all, at) => all.filter(r => !r.hidden).map(r => r.cells[at].dataset.value ?? '')"
-        found: list[str] = self.tab.locator("#runs tbody tr").evaluate_all(cells, at)
-        return found
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a study with a law, its bands, and a run that failed."""
-    folder = write_study(tmp_path_factory.mktemp("study"))
-    write_run(folder, "lost", status="diverged", loss=None, mfu=None, error="NaN at step 40")
-    (folder / "lost" / "train.log").write_text("lost\n")
-    return write_page(folder, fit_or_reasons(folder, bootstrap=60), command=COMMAND)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not there")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
-@contextmanager
-def visited(browser: Any, report: Path, *scripts: str, height: int = 900) -> Iterator[Opened]:
-    """A page that is quiet and asks nobody; `scripts` run before its own."""
-    context = browser.new_context(viewport={"width": 1280, "height": height}, color_scheme="light")
-    page = Opened(context.new_page())
-    for script in scripts:
-        page.tab.add_init_script(script)
-    page.tab.goto(report.as_uri())
-    yield page
-    context.close()
-    assert page.said == []
-    assert [url for url in page.asked if not url.startswith("file:")] == []
-
-
-@pytest.fixture
-def opened(browser: Any, report: Path) -> Iterator[Opened]:
-    with visited(browser, report) as page:
-        yield page
 
 
 def test_every_figure_comes_alive_and_nothing_below_it_moves(opened: Opened) -> None:
@@ -295,68 +204,6 @@ def test_the_filter_keeps_the_rows_that_have_its_words(opened: Opened) -> None:
     opened.tab.locator("#filter").fill("")
     assert opened.tab.locator("#runs tbody tr:visible").count() == 21
     assert opened.tab.locator("#runs a").get_attribute("href") == "lost/train.log"
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_phone_scrolls_down_only(opened: Opened, scheme: str) -> None:
-    opened.tab.emulate_media(color_scheme=scheme)
-    opened.tab.set_viewport_size({"width": 390, "height": 800})
-    opened.live_names()
-    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-WHITE = r"""() => [...document.querySelectorAll('body, body *')].map(one => {
-  const {backgroundColor, fill} = getComputedStyle(one);
-  return one.namespaceURI.endsWith('svg') ? fill : backgroundColor;
-}).filter(colour => /rgb\(2[45]\d, 2[45]\d, 2[45]\d\)/.test(colour))"""
-
-
-def test_the_dark_has_no_white_ground(opened: Opened) -> None:
-    opened.live_names()
-    assert len(opened.tab.evaluate(WHITE)) > 10
-    opened.tab.emulate_media(color_scheme="dark")
-    opened.tab.locator("#figure-roof .live text[fill='#e6e9ed']").first.wait_for()
-    assert opened.tab.evaluate(WHITE) == []
-
-
-def test_print_is_light_and_shows_the_still_figures(opened: Opened) -> None:
-    opened.live_names()
-    opened.tab.locator("#filter").fill("lost")
-    opened.tab.emulate_media(media="print", color_scheme="dark")
-    assert opened.tab.locator("#runs tbody tr:visible").count() == 21  # of "every run"
-    assert opened.tab.locator(".plot > svg:visible").count() == 10
-    assert opened.tab.locator(".live:visible, .controls:visible, .filter:visible").count() == 0
-    body = "getComputedStyle(document.body)"
-    assert opened.tab.evaluate(f"{body}.backgroundColor") == "rgb(255, 255, 255)"
-    assert opened.tab.evaluate(f"{body}.color") == "rgb(28, 36, 48)"
-
-
-def test_without_scripts_everything_is_there(browser: Any, report: Path) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    tab = context.new_page()
-    tab.goto(report.as_uri())
-    assert tab.locator(".plot > svg:visible").count() == 10
-    assert tab.locator("#runs tbody tr:visible").count() == 21
-    assert tab.locator(".filter:visible").count() == 0
-    context.close()
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_what_is_seen_can_be_heard_and_read(opened: Opened, scheme: str) -> None:
-    opened.tab.emulate_media(color_scheme=scheme)
-    opened.tab.reload()
-    opened.live_names()
-    assert opened.tab.evaluate(ACCESSIBLE) == []
-
-
-def test_the_still_figures_are_dark_before_they_are_alive(browser: Any, report: Path) -> None:
-    context = browser.new_context(java_script_enabled=True, color_scheme="dark")
-    tab = context.new_page()
-    tab.add_init_script("delete window.IntersectionObserver")
-    tab.goto(report.as_uri())
-    assert tab.locator(".controls").count() == 0
-    assert tab.evaluate(ACCESSIBLE) == []
-    context.close()
 
 
 def test_a_page_of_failures_alone_is_quiet(browser: Any, tmp_path: Path) -> None:

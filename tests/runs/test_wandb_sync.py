@@ -154,14 +154,19 @@ def test_a_fit_is_sent_again_where_its_figures_have_changed(server: Server) -> N
         assert sync(STUDY) == Synced(before=1)
 
 
+def fit_the_study() -> None:
+    """A study of 20 runs that was fitted, its fit logged offline."""
+    write_study(STUDY)
+    forked.run("fit", str(STUDY), "--bootstrap", "0")
+    track_fit(STUDY / "fit", "study", LoggerConfig("wandb", "p", None), {"fit/runs": 20})
+
+
 @pytest.mark.slow
 def test_a_fit_carries_its_tables_its_figures_and_its_files(server: Server) -> None:
     artifacts = server.more = Artifacts(server.url)
-    write_study(STUDY)
-    forked.run("fit", str(STUDY), "--bootstrap", "40")
+    fit_the_study()
     (STUDY / "figures").mkdir()
     Image.new("RGB", (8, 8)).save(STUDY / "figures" / "isoflop.png")
-    track_fit(STUDY / "fit", "study", LoggerConfig("wandb", "p", None), {"fit/runs": 20})
     assert sync(STUDY) == Synced(now=1)
     [fit] = artifacts.of_kind("fit")
     assert fit.name == "fit-study"
@@ -185,9 +190,7 @@ def test_a_fit_carries_its_tables_its_figures_and_its_files(server: Server) -> N
 @pytest.mark.slow
 def test_files_that_wandb_does_not_take_are_not_counted_as_sent(server: Server) -> None:
     artifacts = server.more = Artifacts(server.url)
-    write_study(STUDY)
-    forked.run("fit", str(STUDY), "--bootstrap", "0")
-    track_fit(STUDY / "fit", "study", LoggerConfig("wandb", "p", None), {"fit/runs": 20})
+    fit_the_study()
     artifacts.takes_files = False
     with pytest.raises(UserError, match=r"^W&B did not take fit \("):
         sync(STUDY)
