@@ -1,63 +1,17 @@
-"""`vitladder fit` on tables of other groups: what goes in, what comes out, and what is refused."""
+"""`vitladder fit` on tables of other groups: what goes in, and what comes out."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fit_tables import HEAD, LAW, Fit, isoflop_rows, loss_of, named, write
 
 from vitladder.cli import main
-
-LAW = {"E": 0.3, "A": 60.0, "B": 900.0, "alpha": 0.5, "beta": 0.55}
-HEAD = ("run", "n_params", "images", "flops", "loss")
-Fit = Callable[..., dict[str, Any]]
-
-
-def loss_of(n_params: np.ndarray, images: np.ndarray) -> np.ndarray:
-    return LAW["E"] + LAW["A"] * n_params ** -LAW["alpha"] + LAW["B"] * images ** -LAW["beta"]
-
-
-def isoflop_rows(noise: float = 0.0, spread: Sequence[float] = (0.25, 0.5, 1, 2, 4)) -> list[list]:
-    """Four budgets of six sizes around the optimum of LAW with C = 6 N D."""
-    rng, rows = np.random.default_rng(0), []
-    for budget in (1e10, 3e10, 1e11, 3e11):
-        best = 0.95 * (budget / 6) ** 0.5238 * (60 * 0.5 / (900 * 0.55)) ** (1 / 1.05)
-        for size in best * np.array(spread):
-            images = budget / (6 * size)
-            loss = loss_of(size, images) * np.exp(noise * rng.standard_normal())
-            rows.append([f"r{len(rows)}", size, images, budget, loss])
-    return rows
-
-
-def write(rows: Sequence[Sequence[Any]], head: Sequence[str] = HEAD, name: str = "runs.csv") -> str:
-    with Path(name).open("w", newline="") as file:
-        csv.writer(file).writerows([head, *rows])
-    return name
-
-
-@pytest.fixture
-def fit(capsys: pytest.CaptureFixture[str]) -> Fit:
-    """Run the command and return its JSON."""
-
-    def run(*arguments: str) -> dict[str, Any]:
-        assert main(["fit", *arguments, "--json"]) == 0
-        answer: dict[str, Any] = json.loads(capsys.readouterr().out, parse_constant=_no_constant)
-        return answer
-
-    return run
-
-
-def _no_constant(name: str) -> float:
-    raise AssertionError(f"{name} in the answer")
-
-
-def named(law: dict[str, Any]) -> dict[str, float]:
-    return {name: law["params"][name] for name in LAW}
 
 
 def test_the_open_table_by_the_command(chinchilla_csv: Path, fit: Fit) -> None:
@@ -168,76 +122,6 @@ def test_shapes(fit: Fit) -> None:
     assert params["s"] == pytest.approx(0.3 / 0.9, rel=1e-5)
 
 
-def test_columns_under_other_names(fit: Fit) -> None:
-    rows = [row[1:] for row in isoflop_rows()]
-    file = write(rows, ("params", "Seen Examples", "C", "Loss"))
-    given = ("n_params=params", "images=Seen Examples", "flops=C", "loss=Loss")
-    columns = [part for name in given for part in ("--column", name)]
-    law = fit(file, "--law", "parametric", "--bootstrap", "0", *columns, "--where", "Loss<9")[
-        "laws"
-    ]
-    assert named(law["parametric"]) == pytest.approx(LAW, rel=1e-5)
-
-
-def test_the_third_of_n_d_and_c_comes_from_a_choice_that_is_told(fit: Fit) -> None:
-    rows = isoflop_rows()
-    without_c = write([[r[1], r[2], r[4]] for r in rows], ("n_params", "images", "loss"), "nd.csv")
-    without_d = write([[r[1], r[3], r[4]] for r in rows], ("n_params", "flops", "loss"), "nc.csv")
-    for file, said in ((without_c, "flops from"), (without_d, "images from")):
-        answer = fit(file, "--law", "parametric", "--bootstrap", "0", "--flops-per", "6*N*D")
-        assert named(answer["laws"]["parametric"]) == pytest.approx(LAW, rel=1e-5)
-        assert answer["laws"]["parametric"]["a"] == pytest.approx(0.55 / 1.05, rel=1e-5)
-        assert said in answer["flops_per"]
-    alone = fit(without_c, "--law", "parametric", "--bootstrap", "0")["laws"]["parametric"]
-    assert alone["a"] is None
-    assert named(alone) == pytest.approx(LAW, rel=1e-5)
-
-
-def test_rows_are_filtered_held_out_and_dropped_as_asked(fit: Fit) -> None:
-    rows = isoflop_rows()
-    rows[3][4] *= 5
-    file = write(rows)
-    ask = ("--law", "parametric", "--bootstrap", "0")
-    assert fit(file, *ask, "--where", "flops<=1e11")["runs"] == 15
-    worst = fit(file, *ask, "--drop-worst", "1")
-    assert worst["dropped_worst"] == ["r3"]
-    held = fit(file, *ask, "--drop-worst", "1", "--hold-out", "flops>1e11")
-    assert held["runs"] == 14
-    assert held["held_out"]["rows"] == 5
-    assert held["held_out"]["what"] == "flops>1e11"
-    assert held["held_out"]["log_rmse"] < 1e-5
-    assert list(held["held_out"]["predicted"]) == [f"r{k}" for k in range(15, 20)]
-
-
-def test_a_bad_run_is_flagged_kept_or_dropped(fit: Fit) -> None:
-    rows = isoflop_rows(0.002)
-    rows[7][4] *= 1.2
-    ask = (write(rows), "--law", "parametric", "--bootstrap", "0")
-    kept = fit(*ask)
-    assert [one["run"] for one in kept["flagged_runs"]] == ["r7"]
-    assert kept["flagged_runs"][0]["z"] > 5
-    assert kept["laws"]["parametric"]["flagged_runs"] == kept["flagged_runs"]
-    assert kept["runs"] == 20
-    dropped = fit(*ask, "--drop-flagged")
-    assert dropped["runs"] == 19
-    assert [one["run"] for one in dropped["dropped_flagged"]] == ["r7"]
-
-
-def test_groups(fit: Fit) -> None:
-    x = np.geomspace(1e8, 1e12, 15)
-    rows = [["b", v, 0.1 + 40 * v**-0.3] for v in x] + [["a", v, 30 * v**-0.2] for v in x]
-    rows += [["few", 1e9, 1.0]]
-    answer = fit(
-        write(rows, ("task", "images", "loss")), "--law", "m2", "--by", "task", "--bootstrap", "0"
-    )
-    assert list(answer["groups"]) == ["b", "a", "few"]
-    assert answer["groups"]["b"]["laws"]["m2"]["params"]["c"] == pytest.approx(-0.3, rel=1e-5)
-    assert answer["groups"]["a"]["laws"]["m2"]["params"]["eps_inf"] == pytest.approx(0, abs=1e-6)
-    assert answer["groups"]["few"]["laws"]["m2"] is None
-    assert "need at least 4 runs" in answer["groups"]["few"]["reasons"]["m2"]
-    assert answer["runs"] == 31
-
-
 def test_data_that_grow_with_size_give_no_split(fit: Fit) -> None:
     n = np.geomspace(1e6, 1e10, 25)
     loss = loss_of(n, 20 * n) * np.exp(0.002 * np.random.default_rng(0).standard_normal(25))
@@ -326,28 +210,6 @@ def test_what_is_no_law_is_said(
     assert said in told.err
 
 
-def test_filters_see_the_column_that_a_choice_makes(fit: Fit) -> None:
-    rows = [[r[1], r[2], r[4]] for r in isoflop_rows()]
-    file = write(rows, ("n_params", "images", "loss"))
-    ask = ("--law", "parametric", "--bootstrap", "0", "--flops-per", "6*N*D")
-    assert fit(file, *ask, "--hold-out", "flops>2e11")["held_out"]["rows"] == 5
-    assert fit(file, *ask, "--where", "flops<2e11")["runs"] == 15
-
-
-def test_what_is_wrong_in_one_group_keeps_no_other_from_its_law(fit: Fit) -> None:
-    x = np.geomspace(1e8, 1e12, 15)
-    rows = [["good", v, 30 * v**-0.2] for v in x] + [["bad", v, -1] for v in x]
-    answer = fit(write(rows, ("task", "images", "loss")), "--law", "m1", "--by", "task")
-    assert answer["groups"]["good"]["laws"]["m1"]["params"]["c"] == pytest.approx(-0.2)
-    assert answer["groups"]["bad"]["laws"]["m1"] is None
-    assert "not positive" in answer["groups"]["bad"]["reasons"]["m1"]
-
-
-def test_held_out_runs_of_a_law_of_compute_are_the_lowest_too(fit: Fit) -> None:
-    ask = (write(isoflop_rows()), "--law", "m1", "--bootstrap", "0", "--hold-out", "flops>2e11")
-    assert fit(*ask)["held_out"]["rows"] == 1
-
-
 def test_compute_without_budgets_has_no_isoflop(capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     n, d = 10 ** rng.uniform(3, 6, 40), 10 ** rng.uniform(5, 8, 40)
@@ -382,81 +244,3 @@ def test_words_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("runs: 20 runs", "8 of 8 starts agree", "at ten times the largest C", "held out"):
         assert part in said
     assert "nan" not in said
-
-
-GOOD = isoflop_rows()
-
-
-def changed(row: int, column: int, value: Any) -> list[list[Any]]:
-    rows = [list(one) for one in GOOD]
-    rows[row][column] = value
-    return rows
-
-
-BAD: list[tuple[str, list[list[Any]], tuple[str, ...], tuple[str, ...], str]] = [
-    ("negative", changed(3, 4, -1), HEAD, (), "column loss, row 4: not positive ('-1')"),
-    ("zero size", changed(0, 1, 0), HEAD, (), "column n_params, row 1: not positive"),
-    ("nan", changed(2, 4, "nan"), HEAD, (), "column loss, row 3: not finite"),
-    ("infinite", changed(2, 3, "inf"), HEAD, (), "column flops, row 3: not finite"),
-    ("text", changed(5, 2, "many"), HEAD, (), "column images, row 6: not a number ('many')"),
-    ("empty", changed(5, 2, ""), HEAD, (), "column images, row 6: not a number (empty)"),
-    ("twice", [*GOOD, GOOD[4]], HEAD, (), "row 5 and row 21 are one run: the same run"),
-    ("few", GOOD[:5], HEAD, ("--law", "parametric"), "need at least 6 runs, there are 5"),
-    ("one budget", GOOD[:5], HEAD, ("--law", "isoflop"), "one budget only"),
-    (
-        "no column",
-        GOOD,
-        ("run", "n", "images", "flops", "loss"),
-        ("--law", "parametric"),
-        "'n_params'",
-    ),
-    ("no loss", GOOD, (*HEAD[:4], "y"), (), "runs.csv: no column 'loss'"),
-    ("law", GOOD, HEAD, ("--law", "parametic"), "did you mean 'parametric'"),
-    ("loss", GOOD, HEAD, ("--loss", "hubert"), "did you mean 'huber'"),
-    ("residual", GOOD, HEAD, ("--residual", "lin"), "(have: linear, log)"),
-    ("delta", GOOD, HEAD, ("--delta", "0"), "delta is 0: give a number above 0"),
-    ("filter", GOOD, HEAD, ("--where", "flops"), "is no filter"),
-    ("nothing left", GOOD, HEAD, ("--where", "flops>1e99"), "no row has flops>1e99"),
-    ("nothing held", GOOD, HEAD, ("--hold-out", "flops>1e99"), "nothing to hold out"),
-    ("all held", GOOD, HEAD, ("--hold-out", "flops>1"), "no row is left to fit"),
-    ("by", GOOD, HEAD, ("--by", "task"), "column 'task'"),
-    ("column", GOOD, HEAD, ("--column", "loss"), "write NEW=OLD"),
-    ("scale", GOOD, HEAD, ("--scale", "flops=x"), "'x' is no number"),
-    ("scale 0", GOOD, HEAD, ("--scale", "flops=0"), "give a number above 0"),
-    ("flops-per", GOOD, HEAD, ("--flops-per", "6*N*D"), "and none is missing"),
-    ("product", GOOD, HEAD, ("--flops-per", "6ND"), "is no product"),
-    ("bootstrap", GOOD, HEAD, ("--bootstrap", "-1"), "bootstrap is -1"),
-    ("terms", GOOD, HEAD, ("--law", "zhai", "--terms", "flops,images"), "a law of one column"),
-    ("rate", changed(0, 4, 1.5), (*HEAD[:4], "error"), (), "column error, row 1, row 2"),
-    ("drop", GOOD, HEAD, ("--drop-worst", "99"), "no row is left to fit"),
-    ("option", GOOD, HEAD, ("--lwa", "m1"), "unrecognized arguments: --lwa"),
-]
-
-
-@pytest.mark.parametrize(
-    ("rows", "head", "options", "said"), [one[1:] for one in BAD], ids=[one[0] for one in BAD]
-)
-def test_bad_input_is_one_line_and_exit_code_2(
-    rows: list[list[Any]],
-    head: tuple[str, ...],
-    options: tuple[str, ...],
-    said: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["fit", write(rows, head), *options, "--json"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert len(told.err.splitlines()) == 1
-    assert said in told.err
-    assert [path.name for path in Path().iterdir() if not path.name.startswith(".")] == ["runs.csv"]
-
-
-@pytest.mark.parametrize("source", ["nowhere.csv", "empty"])
-def test_a_source_that_is_not_there_is_one_line(
-    source: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Path("empty").mkdir()
-    assert main(["fit", source]) == 2
-    told = capsys.readouterr()
-    assert len(told.err.splitlines()) == 1
-    assert source in told.err
