@@ -23,9 +23,9 @@ from vitladder.laws.table import Table
 from vitladder.runs.atomic import write_text
 from vitladder.runs.reading import Unreadable, json_of
 from vitladder.runs.tracking import track_fit
+from vitladder.runs.wandb_fit import FIT, RUNS
 
-FILE = "fit.json"
-RUNS = "runs.csv"
+FILE = FIT
 TRACKED = "fit"  # the folder of the W&B run, beside those of the study's runs
 _AGAIN = "run `vitladder fit` again"
 COLUMNS = ("run", "n_params", "images", "tokens", "flops", "budget", "loss", "error")

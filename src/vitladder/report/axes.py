@@ -47,20 +47,20 @@ def share_axis(field: str, title: str, values: Sequence[float]) -> Channel:
     return channel
 
 
-def other_scales(channels: dict[str, Channel]) -> dict[str, list[float]]:
+def log_ticks_of(channels: dict[str, Channel]) -> dict[str, list[float]]:
     """The ticks of each axis were it logarithmic, for the page's switch; none of those from 0."""
     return {
-        name: [_short(tick) for tick in log_ticks(*channel["scale"]["domain"])]
+        name: [short(tick) for tick in log_ticks(*channel["scale"]["domain"])]
         for name, channel in channels.items()
         if channel["type"] == "quantitative" and channel["scale"]["domain"][0] > 0
     }
 
 
 def _channel(field: str, title: str, domain: tuple[float, float], text: str, scale: str) -> Channel:
-    low, high = (_short(end) for end in domain)
+    low, high = (short(end) for end in domain)
     axis: dict[str, Any] = {"labelExpr": TEXT[text], "labelOverlap": True, "tickCount": 6}
     if scale == "log":
-        axis["values"] = [_short(tick) for tick in log_ticks(low, high)]
+        axis["values"] = [short(tick) for tick in log_ticks(low, high)]
     return {
         "field": field,
         "type": "quantitative",
@@ -70,6 +70,6 @@ def _channel(field: str, title: str, domain: tuple[float, float], text: str, sca
     }
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """Six significant digits, which no screen tells from more."""
     return float(f"{value:.6g}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from vitladder.report.chart import Drawing
 from vitladder.report.learning import LearningCurve
 from vitladder.report.marks import Fit, minima
 from vitladder.report.optimum import has_bands, parametric_law
 from vitladder.report.predictions import Forecasted, median_error, on_cpu
-from vitladder.report.run_plots import by_choice
+from vitladder.report.run_plots import Speed, by_choice
 from vitladder.runs.record import Record
 
 COMPARED = (
@@ -20,7 +21,8 @@ SPEED = {
     "roofline": "Model FLOP/s of each run over model FLOPs per byte that its steps must at least "
     "move; the dashed line is the roof of the runs' devices: bandwidth, then the dense peak.",
     "roof": "Model FLOP/s of each run; the dashed line is the dense peak of the runs' devices. "
-    "These records hold no bytes moved, so there is no bandwidth roof: `vitladder bench` draws it.",
+    "Bytes moved or the bandwidth are not known, so there is no bandwidth roof: `vitladder bench` "
+    "draws it.",
 }
 NO_SPEED = "No run has measured its images per second yet."
 NO_MFU = "MFU is left out because the device's peak is not known."
@@ -125,9 +127,10 @@ def no_law(fit: Fit, name: str) -> str:
     return f"No law to draw: {_reason(fit, name)}."
 
 
-def not_known(missing: int, count: int) -> str:
-    """How many runs a figure of speed leaves out."""
-    return f" Not known for {missing} of {count} runs." if missing else ""
+def speed(name: str, drawing: Drawing, speeds: Sequence[Speed]) -> str:
+    """Of a figure of speed, and how many runs it leaves out."""
+    missing, count = len(speeds) - len(drawing.rows), len(speeds)
+    return SPEED[name] + (f" Not known for {missing} of {count} runs." if missing else "")
 
 
 def _bands(fit: Fit) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitladder.report.axes import Channel, other_scales
+from vitladder.report.axes import Channel, log_ticks_of, short
 from vitladder.report.style import CONFIG, GROUND, INK
 
 Row = dict[str, Any]
@@ -45,7 +45,7 @@ def chart(
         "width": WIDTH,
         "height": height,
         "config": CONFIG,
-        "usermeta": {"log": other_scales(axes)},
+        "usermeta": {"log": log_ticks_of(axes)},
         "encoding": axes,
     }
     spec |= {"title": title} if title else {}
@@ -153,11 +153,11 @@ def diagonal(x: Channel, y: Channel, colour: str) -> Layer:
     """The line on which both axes are equal, from end to end."""
     ends = [*x["scale"]["domain"], *y["scale"]["domain"]]
     # Many points: with one axis logarithmic it bends.
-    rows = [{x["field"]: value, y["field"]: value} for value in spread(min(ends), max(ends))]
+    rows = [{x["field"]: value, y["field"]: value} for value in steps_between(min(ends), max(ends))]
     return layer(rows, {"type": "line", "strokeWidth": 1.2, "color": colour})
 
 
-def spread(low: float, high: float, count: int = 41) -> list[float]:
+def steps_between(low: float, high: float, count: int = 41) -> list[float]:
     """So many values from low to high, on a log scale where there is one."""
     steps = [step / (count - 1) for step in range(count)]
     if low <= 0:
@@ -165,12 +165,12 @@ def spread(low: float, high: float, count: int = 41) -> list[float]:
     return [low * (high / low) ** step for step in steps]
 
 
-def dots(count: int, size: int = 50) -> dict[str, Any]:
+def dots(count: int) -> dict[str, Any]:
     """A mark for so many runs: where they are many, small ones."""
     return {
         "type": "point",
         "filled": True,
-        "size": size if count <= MANY else size // 3,
+        "size": 50 if count <= MANY else 16,
         "color": INK,
         "opacity": 0.8,
     }
@@ -186,8 +186,8 @@ def _tip(field: str, title: str) -> Channel:
 
 
 def _short(value: Any) -> Any:
-    """Six significant digits of a number: no screen tells them from more."""
+    """A number as short as it may be, and whole where it is."""
     if not isinstance(value, float):
         return value
-    short = float(f"{value:.6g}")
-    return int(short) if short.is_integer() and abs(short) < MOST_WHOLE else short
+    rounded = short(value)
+    return int(rounded) if rounded.is_integer() and abs(rounded) < MOST_WHOLE else rounded

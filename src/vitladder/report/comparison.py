@@ -18,7 +18,6 @@ CAPTION = (
     "Told apart: above the best by more than their pooled standard deviation over seeds"
 )
 _MOST_ROWS = 40
-_LONGEST = 32  # characters of a name that leave room for the figure
 _COLUMNS = ("run", "choice", "n_params", "budget_flops", "loss")
 _TIPS: Tips = (
     ("run", "run"),
@@ -88,7 +87,6 @@ def comparison(choices: Sequence[Choice]) -> Drawing:
         {"label": _label(choice, choices), "choice": choice.name, "loss": choice.mean}
         for choice in choices
     ]
-    # A name is text, and one that Vega would cut is cut before.
     y = {
         "field": "label",
         "type": "nominal",
@@ -97,10 +95,10 @@ def comparison(choices: Sequence[Choice]) -> Drawing:
         "axis": {"labelLimit": 260, "grid": True, "ticks": False, "domain": False},
     }
     tick = {"type": "tick", "thickness": 2, "size": 20, "color": INK}
+    # The rows are named, so there is no legend.
     shade = {
         name: {**one, "legend": None} for name, one in by_choice(names_of_runs(choices)).items()
     }
-    shade.pop("opacity", None)  # there is no legend to click: the rows are named
     layers = [
         layer(means, tick, tips=(("choice", "mean of"), ("loss", "loss"))),
         layer(rows, dots(len(rows)), shade, tips=_TIPS),
@@ -159,8 +157,7 @@ def _told_apart(choice: Choice, rows: Sequence[Choice]) -> str:
 
 def _label(choice: Choice, choices: Sequence[Choice]) -> str:
     """The choice's name, with its budget and size where the choices have several."""
-    name = choice.name
-    parts = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"]
+    parts = [choice.name]
     if len({other.flops for other in choices}) > 1:
         parts.append(f"C {power_of_ten(choice.flops, 3)}")
     if len({other.n_params for other in choices if other.name == choice.name}) > 1:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from vitladder.laws.study import RunPoint
 from vitladder.report import captions
 from vitladder.report.chart import Drawing
-from vitladder.report.choices import Choice, names_of_runs
+from vitladder.report.choices import Choice, choice_of_each
 from vitladder.report.comparison import comparison, drawable
 from vitladder.report.learning import learning_curves, read_learning_curves
 from vitladder.report.marks import Fit
@@ -30,8 +30,6 @@ from vitladder.report.run_plots import (
     utilisation,
 )
 from vitladder.runs.record import Record
-
-Draw = Callable[[Sequence[Speed], Mapping[str, str]], Drawing]
 
 NO_RUNS = "There is no complete run to draw yet."
 NAMES = (
@@ -90,6 +88,7 @@ def page_figures(
     choices: Sequence[Choice],
 ) -> Figures:
     """All figures of a study."""
+    speeds, named = read_speeds(records), choice_of_each(records, choices)
     # Runs of several choices share no law, so there is none to draw.
     laws = [] if choices else _laws(runs, fit)
     predicted = [] if choices else [_predicted(runs, fit)]
@@ -97,8 +96,8 @@ def page_figures(
         laws=laws,
         predicted=[*predicted, _durations(records), _memory(records)],
         compared=[_comparison(choices)] if drawable(choices) else [],
-        speed=_speed(records, choices),
-        learning=[_learning_curves(folder, records, names_of_runs(choices))],
+        speed=[draw(speeds, named) for draw in (_throughput, _utilisation, _roof)],
+        learning=[_learning_curves(folder, records, named)],
     )
 
 
@@ -162,32 +161,30 @@ def _comparison(choices: Sequence[Choice]) -> PageFigure:
     return PageFigure("comparison", "Choices compared", captions.COMPARED, comparison(choices))
 
 
-def _speed(records: Sequence[Record], choices: Sequence[Choice]) -> list[PageFigure]:
-    """Throughput, MFU, and the roofline, or the compute roof alone where traffic is not known."""
-    speeds, named = read_speeds(records), names_of_runs(choices)
-    found = [PageFigure("throughput", "Throughput", captions.NO_SPEED)]
-    if speeds:
-        drawing = throughput(speeds, named)
-        found = [PageFigure("throughput", "Throughput", captions.THROUGHPUT, drawing)]
-    for name, title, missing, draw, known in (
-        ("mfu", "Model FLOPs utilisation", captions.NO_MFU, utilisation, "mfu"),
-        _roof(speeds),
-    ):
-        count = sum(getattr(speed, known) is not None for speed in speeds)
-        if not count or not any(speed.peak for speed in speeds):
-            found.append(PageFigure(name, title, missing if speeds else captions.NO_SPEED))
-            continue
-        drawing = draw(speeds, named)
-        caption = captions.SPEED[name]
-        caption += captions.not_known(len(speeds) - len(drawing.rows), len(speeds))
-        found.append(PageFigure(name, title, caption, drawing))
-    return found
+def _throughput(speeds: Sequence[Speed], choices: Mapping[str, str]) -> PageFigure:
+    name, title = "throughput", "Throughput"
+    if not speeds:
+        return PageFigure(name, title, captions.NO_SPEED)
+    return PageFigure(name, title, captions.THROUGHPUT, throughput(speeds, choices))
 
 
-def _roof(speeds: Sequence[Speed]) -> tuple[str, str, str, Draw, str]:
+def _utilisation(speeds: Sequence[Speed], choices: Mapping[str, str]) -> PageFigure:
+    name, title = "mfu", "Model FLOPs utilisation"
+    if not any(speed.mfu for speed in speeds):
+        return PageFigure(name, title, captions.NO_MFU if speeds else captions.NO_SPEED)
+    drawing = utilisation(speeds, choices)
+    return PageFigure(name, title, captions.speed(name, drawing, speeds), drawing)
+
+
+def _roof(speeds: Sequence[Speed], choices: Mapping[str, str]) -> PageFigure:
+    """The roofline, or the compute roof alone where traffic or bandwidth is not known."""
+    name, title, draw = "roof", "Under the compute roof", under_the_roof
     if any(speed.intensity and speed.bandwidth and speed.peak for speed in speeds):
-        return "roofline", "Roofline", captions.NO_ROOF, roofline, "intensity"
-    return "roof", "Under the compute roof", captions.NO_ROOF, under_the_roof, "flops_per_s"
+        name, title, draw = "roofline", "Roofline", roofline
+    if not any(speed.peak for speed in speeds):
+        return PageFigure(name, title, captions.NO_ROOF if speeds else captions.NO_SPEED)
+    drawing = draw(speeds, choices)
+    return PageFigure(name, title, captions.speed(name, drawing, speeds), drawing)
 
 
 def _learning_curves(

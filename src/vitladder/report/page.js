@@ -107,7 +107,7 @@
   // What a click on the legend does, for the keyboard: a button for each of its entries.
   const choices = (figure, title) => {
     const { legend, scale } = figure.spec.layer.find((one) => one.params)?.encoding.color ?? {};
-    if (!legend || scale.domain.length > 12) return [];
+    if (!legend) return [];
     const buttons = scale.domain.map((value) => button(value, `${value}: show alone in ${title}`, () => {
       const others = figure.shown.filter((one) => one !== value);
       figure.shown = others.length < figure.shown.length ? others : [...others, value];

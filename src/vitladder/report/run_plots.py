@@ -17,7 +17,7 @@ from vitladder.report.chart import (
     dimmed,
     dots,
     layer,
-    spread,
+    steps_between,
     toggled,
 )
 from vitladder.report.marks import N
@@ -109,13 +109,7 @@ def under_the_roof(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawi
         for peak in peaks
         for size in (min(sizes), max(sizes) * 1.0001)
     ]
-    each = {"detail": {"field": "what", "type": "nominal"}}
-    line = {"type": "line", "strokeWidth": 1.8, "strokeDash": [6, 4], "color": ACCENT}
-    said = {"type": "text", "align": "left", "baseline": "bottom", "dy": -6, "color": ACCENT}
-    under = [
-        layer(roofs, line, each, tips=(("what", " "), ("flops_per_s", "FLOP/s"))),
-        layer(roofs[::2], said, {"text": {"field": "what", "type": "nominal"}}),
-    ]
+    under = _roof_layers(roofs, roofs[::2], "left")
     y = log_axis("flops_per_s", "model FLOP/s", [row["flops_per_s"] for row in (*rows, *roofs)])
     return _over_size(rows, choices, y, under)
 
@@ -125,17 +119,22 @@ def roofline(speeds: Sequence[Speed], choices: Mapping[str, str]) -> Drawing:
     known = [one for one in speeds if one.intensity and one.bandwidth and one.peak]
     rows = _rows(known, choices)
     roofs = _roofs(known)
-    line = {"type": "line", "strokeWidth": 1.8, "strokeDash": [6, 4], "color": ACCENT}
-    each = {"detail": {"field": "what", "type": "nominal"}}
-    said = {"type": "text", "align": "right", "baseline": "bottom", "dy": -6, "color": ACCENT}
-    under = [
-        layer(roofs, line, each, tips=(("what", " "),)),
-        layer(_ends(roofs), said, {"text": {"field": "what", "type": "nominal"}}),
-    ]
+    under = _roof_layers(roofs, _ends(roofs), "right")
     both = (*rows, *roofs)
     x = log_axis("intensity", "arithmetic intensity, FLOP/byte", [row["intensity"] for row in both])
     y = log_axis("flops_per_s", "model FLOP/s", [row["flops_per_s"] for row in both])
     return _dots(rows, choices, x, y, under)
+
+
+def _roof_layers(roofs: Sequence[Row], named: Sequence[Row], align: str) -> list[Layer]:
+    """Each roof as a dashed line, with its name at one of its points."""
+    each = {"detail": {"field": "what", "type": "nominal"}}
+    line = {"type": "line", "strokeWidth": 1.8, "strokeDash": [6, 4], "color": ACCENT}
+    said = {"type": "text", "align": align, "baseline": "bottom", "dy": -6, "color": ACCENT}
+    return [
+        layer(roofs, line, each, tips=(("what", " "),)),
+        layer(named, said, {"text": {"field": "what", "type": "nominal"}}),
+    ]
 
 
 def _ends(roofs: Sequence[Row]) -> list[Row]:
@@ -150,8 +149,8 @@ def _roofs(speeds: Sequence[Speed]) -> list[Row]:
     for peak, bandwidth in _machines(speeds)[-MOST_ROOFS:]:
         ridge = peak / bandwidth
         said = f"{with_unit(bandwidth, 'B/s')}, then {with_unit(peak, 'FLOP/s')}"
-        slope = spread(min(*intensities, ridge / 2), ridge)
-        flat = spread(ridge, max(*intensities, 2 * ridge))
+        slope = steps_between(min(*intensities, ridge / 2), ridge)
+        flat = steps_between(ridge, max(*intensities, 2 * ridge))
         rows += [
             {"what": said, "intensity": at, "flops_per_s": min(peak, bandwidth * at)}
             for at in (*slope, *flat)
@@ -182,7 +181,6 @@ def by_choice(choices: Mapping[str, str]) -> dict[str, Channel]:
     return {
         "color": colour("choice", "", {"domain": list(names), "range": list(CHOICES[:count])}),
         "shape": {"field": "choice", "type": "nominal", "scale": shapes},
-        "opacity": dimmed(0.85),
     }
 
 
@@ -217,9 +215,11 @@ def _dots(
     under: Sequence[Layer] = (),
 ) -> Drawing:
     """A dot for each run, in the colour of its choice where there are several."""
-    shade = by_choice(choices)
-    rows = [row for row in rows if row["choice"] or not shade]
     known = [tip for tip in TIPS if any(row[tip[0]] is not None for row in rows)]
-    drawn = layer(rows, dots(len(rows)), shade, tips=known)
-    layers = [*under, toggled(drawn, "choice") if shade else drawn]
+    shade = by_choice(choices)
+    if shade:
+        drawn = layer(rows, dots(len(rows)), shade | {"opacity": dimmed(0.85)}, tips=known)
+        layers = [*under, toggled(drawn, "choice")]
+    else:
+        layers = [*under, layer(rows, dots(len(rows)), tips=known)]
     return Drawing(chart(layers, x, y), COLUMNS, list(rows))

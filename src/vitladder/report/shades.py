@@ -24,7 +24,7 @@ class Shades:
 
     def scale(self) -> dict[str, Any]:
         """Vega-Lite's scale of these names."""
-        return {"domain": list(self.names), "range": spread(len(self.names))}
+        return {"domain": list(self.names), "range": colours(len(self.names))}
 
 
 def shades(values: Sequence[float], name: Callable[[float], str]) -> Shades:
@@ -40,7 +40,7 @@ def shades(values: Sequence[float], name: Callable[[float], str]) -> Shades:
     return Shades(tuple(_range(one, name) for one in filled), tuple(one[-1] for one in filled[:-1]))
 
 
-def spread(count: int) -> list[str]:
+def colours(count: int) -> list[str]:
     """So many of the ramp's colours, as far apart as they can be."""
     if count == 1:
         return [RAMP[3]]

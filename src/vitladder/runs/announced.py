@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TextIO
 
 from vitladder.runs.invocation import Invocation, requests
-from vitladder.runs.storage import writing_in
 
 _PREFIX = ".announced-"
 
@@ -43,21 +42,26 @@ class Announcement:
 def announced(study: Path, invocation: Invocation, runs: Sequence[Announced]) -> Iterator[None]:
     """Say within this block what the command means to train in the study.
 
-    The file is locked meanwhile, so that one left by a killed command is known as such. Raises
-    RunFailed where the study cannot be written.
+    The file is locked meanwhile, so that one left by a killed command is known as such.
     """
     what = Announcement(
         invocation.command, invocation.name, os.getpid(), socket.gethostname(), runs
     )
     file = study / f"{_PREFIX}{invocation.name}.json"
     with ExitStack() as stack:
-        with writing_in(study):
+        # It is for onlookers: a run that cannot be written says so itself.
+        with suppress(OSError):
             study.mkdir(parents=True, exist_ok=True)
+            stack.callback(_removed, file)
             opened = stack.enter_context(_locked(file))
-            opened.write(json.dumps(asdict(what)))
-            opened.flush()
-        stack.callback(file.unlink, missing_ok=True)
+            # Not through the file's buffer, which a full disk would refuse again as it is closed.
+            os.write(opened.fileno(), json.dumps(asdict(what)).encode())
         yield
+
+
+def _removed(file: Path) -> None:
+    with suppress(OSError):
+        file.unlink()
 
 
 def _locked(file: Path) -> TextIO:

@@ -26,7 +26,8 @@ _LEAST_SECONDS = 10.0
 class RunStanding:
     """One run: its record's status, or running, waiting for its turn, or stopped without a record.
 
-    `flops` is its whole C, `done` what of it is trained. The measures are its record's, or the last
+    `flops` is its whole C, `done` what of it is done with: all of one that diverged, of which
+    `trained` was. The measures are its record's, or the last
     of its metrics.csv; None where there is none yet.
     """
 
@@ -41,6 +42,7 @@ class RunStanding:
     images_per_s: float | None = None
     mfu: float | None = None
     flops_per_image: float = 0.0
+    trained: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class StudyReader:
 
         In the first seconds it is what the runs measured of their steps alone.
         """
-        done, now = sum(run.done for run in runs), self._clock()
+        done, now = sum(run.trained for run in runs), self._clock()
         self._looks.append((now, done))
         while now - self._looks[0][0] > _WINDOW_SECONDS:
             self._looks.popleft()
@@ -178,6 +180,7 @@ def _of_record(record: Record) -> RunStanding:
         results.val_loss,
         results.images_per_s,
         results.mfu,
+        trained=results.flops,
     )
 
 
@@ -202,4 +205,5 @@ def _going_on(plan: Announced, figures: Mapping[str, float], state: str) -> RunS
         figures.get("images_per_s"),
         figures.get("mfu"),
         figures["flops"] / figures["images"] if figures.get("images") else 0.0,
+        trained=figures.get("flops", 0.0),
     )

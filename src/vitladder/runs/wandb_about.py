@@ -67,7 +67,7 @@ def about_run(
 ) -> About:
     """Describe a training run by its config, as nested mappings, its plan, and what was typed."""
     logger = config["logger"]
-    project, entity = (logger["project"], logger["entity"]) if not under_agent() else _of_sweep()
+    project, entity = _of_sweep(logger) if under_agent() else (logger["project"], logger["entity"])
     return About(
         project=project,
         entity=entity,
@@ -94,9 +94,10 @@ def check_agent() -> None:
         )
 
 
-def _of_sweep() -> tuple[str, str | None]:
-    """Project and entity of the sweep, where its agent's runs belong."""
-    return os.environ["WANDB_PROJECT"], os.environ.get("WANDB_ENTITY")
+def _of_sweep(logger: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Project and entity of the sweep, where its agent was told them: its runs belong there."""
+    project = os.environ.get("WANDB_PROJECT", logger["project"])
+    return project, os.environ.get("WANDB_ENTITY", logger["entity"])
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +132,20 @@ def read_about(folder: Path) -> About | None:
         return None
     known = (record.plan, record.command) if record else ({}, "")
     return about_run(config, known[0], folder.name, known[1])
+
+
+def runs_for_wandb(study: Path) -> list[tuple[Path, About]]:
+    """Return the folders of a study that W&B is told of, runs and fit, each with what it is told.
+
+    Raises UserError where there is no study, or nobody asked for W&B.
+    """
+    if not study.is_dir():
+        raise UserError(f"there is no folder {study}; STUDY is a study's, such as outputs/demo")
+    folders = sorted(folder for folder in study.iterdir() if folder.is_dir())
+    found = [(folder, about) for folder in folders if (about := read_about(folder)) is not None]
+    if not found:
+        raise UserError(f"{study} has no run for W&B; train with logger=wandb first")
+    return found
 
 
 def _about(file: Path) -> About:
@@ -170,8 +185,9 @@ def wandb_id(folder: Path) -> str:
 
 def begin_id(folder: Path) -> str:
     """Return the W&B id of a run that is trained now; an agent of W&B's sweeps has drawn it."""
-    if under_agent():
-        write_text(folder / ID_FILE, os.environ["WANDB_RUN_ID"])
+    given = os.environ.get("WANDB_RUN_ID")
+    if under_agent() and given:
+        write_text(folder / ID_FILE, given)
     return wandb_id(folder)
 
 

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Literal
 
 from vitladder.errors import UserError
-from vitladder.runs.wandb_about import ENCODING, FIT_JOB, KERNEL, About, read_about
-from vitladder.runs.wandb_names import C
+from vitladder.runs.wandb_about import ENCODING, FIT_JOB, KERNEL, About, runs_for_wandb
+from vitladder.runs.wandb_fit import LAWS, RUNS_TABLE, figure_key, fit_figures
+from vitladder.runs.wandb_names import NAMES, STEP_MS, C
 from vitladder.runs.wandb_process import Sender
 
 _MODULE = "vitladder.runs.wandb_dashboard_save"
 _FILE = "dashboard.json"
 _SECONDS = 60.0
-_LOSS, _N = "val/loss", "model/n_params"
-_COMPARED = (("Validation loss", _LOSS), ("Images per second", "perf/images_per_s"))
-_TABLES = (("Parameters of the laws", "fit/laws"), ("Fitted runs", "fit/runs_table"))
+_LOSS, _ERROR, _N, _D = (NAMES[one] for one in ("val_loss", "val_error", "n_params", "images"))
+_COMPARED = (("Validation loss", _LOSS), ("Images per second", NAMES["images_per_s"]))
+_TABLES = (("Parameters of the laws", LAWS), ("Fitted runs", RUNS_TABLE))
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,10 @@ def dashboard(study: Path, entity: str | None, project: str | None) -> Dashboard
 
     Raises UserError where there is no study, or none of its runs is for W&B.
     """
-    if not study.is_dir():
-        raise UserError(f"there is no folder {study}; STUDY is a study's, such as outputs/demo")
-    folders = sorted(folder for folder in study.iterdir() if folder.is_dir())
-    found = [about for folder in folders if (about := read_about(folder)) is not None]
-    runs = [about for about in found if about.job_type != FIT_JOB]
+    runs = [about for _, about in runs_for_wandb(study) if about.job_type != FIT_JOB]
     if not runs:
-        raise UserError(f"{study} has no run for W&B; train with logger=wandb first")
-    figures = [f"figures/{file.stem}" for file in sorted((study / "figures").glob("*.png"))]
+        raise UserError(f"{study} has a fit for W&B, and no run; train with logger=wandb first")
+    figures = [figure_key(file) for file in fit_figures(study)]
     return Dashboard(
         entity=entity or runs[0].entity,
         project=project or runs[0].project,
@@ -92,34 +89,36 @@ def _of_runs() -> list[Section]:
             "Ladder",
             [
                 _scatter("Validation loss over C, by N", C, _LOSS, _N, frontier=True),
-                _scatter("Validation error over C, by N", C, "val/error", _N, frontier=True),
+                _scatter("Validation error over C, by N", C, _ERROR, _N, frontier=True),
             ],
         ),
         Section(
             "IsoFLOP",
             [
                 _scatter("Validation loss over N, by C", _N, _LOSS, C),
-                _scatter("Validation loss over D, by C", "data/images", _LOSS, C),
+                _scatter("Validation loss over D, by C", _D, _LOSS, C),
             ],
         ),
         Section(
             "Learning curves",
             [
                 _lines("Validation loss over C", _LOSS),
-                _lines("Training loss over C", "train/loss"),
-                _lines("Learning rate over C", "optim/lr"),
-                _lines("Gradient norm over C", "optim/grad_norm"),
+                _lines("Training loss over C", NAMES["train_loss"]),
+                _lines("Learning rate over C", NAMES["lr"]),
+                _lines("Gradient norm over C", NAMES["grad_norm"]),
             ],
         ),
         Section(
             "Throughput and MFU",
             [
-                _scatter("Images per second over N", _N, "perf/images_per_s", C),
-                Panel("scatter", "MFU over N", ["perf/mfu"], _N, C),
-                _scatter("Milliseconds of a step over N", _N, "perf/step_ms", C),
+                _scatter("Images per second over N", _N, NAMES["images_per_s"], C),
+                Panel("scatter", "MFU over N", [NAMES["mfu"]], _N, C),
+                _scatter("Milliseconds of a step over N", _N, STEP_MS, C),
             ],
         ),
-        Section("Memory", [_scatter("Peak memory over N, bytes", _N, "perf/peak_memory", C)]),
+        Section(
+            "Memory", [_scatter("Peak memory over N, bytes", _N, NAMES["peak_memory_bytes"], C)]
+        ),
     ]
 
 

@@ -13,6 +13,7 @@ import wandb_workspaces.workspaces as workspaces
 from wandb_workspaces import expr
 
 from vitladder.runs.wandb_dashboard import Dashboard, Panel, Section, read_specification
+from vitladder.runs.wandb_names import C
 from vitladder.runs.wandb_process import told
 
 
@@ -30,7 +31,7 @@ def save(study: Path, files: Path) -> None:
     # What people have added stands below.
     theirs = [one for one in workspace.sections if one.name not in ours]
     workspace.sections = [*(_section(one) for one in shown.sections), *theirs]
-    workspace.settings = workspaces.WorkspaceSettings(x_axis="compute/flops", max_runs=100)
+    workspace.settings = workspaces.WorkspaceSettings(x_axis=C, max_runs=100)
     workspace.runset_settings = workspaces.RunsetSettings(
         filters=[expr.Metric("Group") == shown.group]
     )

@@ -11,15 +11,29 @@ from typing import Any
 
 from vitladder.runs.reading import json_of, text_of
 
-FIT, RUNS = "fit.json", "runs.csv"
-_FIGURES = "figures"
+FIT, RUNS, FIGURES = "fit.json", "runs.csv", "figures"
+"""A study's fit, its fitted runs, and the folder of its page's figures."""
+
+LAWS, RUNS_TABLE = "fit/laws", "fit/runs_table"
+"""The tables in W&B."""
+
 _LAW_HEAD = ["law", "formula", "parameter", "value", "low 95 %", "high 95 %", "runs"]
 
 
 def fit_files(study: Path) -> list[Path]:
     """Return the files that a study's fit and page have left."""
-    found = [study / FIT, study / RUNS, *sorted((study / _FIGURES).glob("*.png"))]
+    found = [study / FIT, study / RUNS, *fit_figures(study)]
     return [file for file in found if file.is_file()]
+
+
+def fit_figures(study: Path) -> list[Path]:
+    """Return the pictures of a study's page, as W&B shows them."""
+    return sorted((study / FIGURES).glob("*.png"))
+
+
+def figure_key(file: Path) -> str:
+    """What W&B calls a picture."""
+    return f"{FIGURES}/{file.stem}"
 
 
 def digests(study: Path) -> dict[str, str]:
@@ -35,15 +49,13 @@ def attach_fit(run: Any, study: Path) -> None:
     import wandb
 
     logged: dict[str, Any] = {
-        f"{_FIGURES}/{file.stem}": wandb.Image(str(file))
-        for file in fit_files(study)
-        if file.suffix == ".png"
+        figure_key(file): wandb.Image(str(file)) for file in fit_figures(study)
     }
     if (study / RUNS).is_file():
         head, rows = _runs(study / RUNS)
-        logged["fit/runs_table"] = wandb.Table(columns=[*head], data=rows)
+        logged[RUNS_TABLE] = wandb.Table(columns=[*head], data=rows)
     if (study / FIT).is_file():
-        logged["fit/laws"] = wandb.Table(columns=[*_LAW_HEAD], data=_laws(study / FIT))
+        logged[LAWS] = wandb.Table(columns=[*_LAW_HEAD], data=_laws(study / FIT))
     run.log(logged)
     # W&B allows no other characters in the name of an artifact.
     artifact = wandb.Artifact(f"fit-{re.sub(r'[^A-Za-z0-9_.-]', '-', study.name)}", type="fit")

@@ -8,10 +8,12 @@ from typing import Any
 C = "compute/flops"
 """The axis of every curve, unless one chooses another."""
 
-AXES = (C, "data/images", "data/tokens", "step")
+TOKENS, STEP_MS = "data/tokens", "perf/step_ms"
+"""What follows from the others: tokens seen, and milliseconds of a step."""
+
+AXES = (C, "data/images", TOKENS, "step")
 
 NAMES = {
-    "step": "step",
     "flops": C,
     "images": "data/images",
     "train_loss": "train/loss",
@@ -42,8 +44,8 @@ def in_wandb(figures: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
     images, speed = known.get("data/images"), known.get("perf/images_per_s")
     planned, tokens = config.get("plan.images"), config.get("plan.tokens")
     if images is not None and planned and tokens:
-        known["data/tokens"] = images * tokens / planned
+        known[TOKENS] = images * tokens / planned
     batch = config.get("data.batch_size")
     if speed and batch:
-        known["perf/step_ms"] = 1000 * batch / speed
+        known[STEP_MS] = 1000 * batch / speed
     return known

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitladder.errors import UserError
-from vitladder.runs.wandb_about import is_sent, read_about, to_send
+from vitladder.runs.wandb_about import is_sent, runs_for_wandb, to_send
 from vitladder.runs.wandb_process import BUSY, Sender
 
 _MODULE = "vitladder.runs.wandb_upload"
@@ -29,15 +29,7 @@ def sync(study: Path, *, timeout: float = 300.0) -> Synced:
     UserError where the folder has no run for W&B, where W&B refuses, and where one run takes longer
     than `timeout` seconds.
     """
-    if not study.is_dir():
-        raise UserError(f"there is no folder {study}; STUDY is a study's, such as outputs/demo")
-    ours = [
-        (folder, to_send(folder, about))
-        for folder in sorted(path for path in study.glob("*") if path.is_dir())
-        if (about := read_about(folder)) is not None
-    ]
-    if not ours:
-        raise UserError(f"{study} has no run for W&B; train with logger=wandb first")
+    ours = [(folder, to_send(folder, about)) for folder, about in runs_for_wandb(study)]
     waiting = [folder for folder, sent in ours if not is_sent(folder, sent)]
     now = sum(_uploaded(folder, timeout) for folder in waiting)
     return Synced(now, before=len(ours) - len(waiting), sending=len(waiting) - now)
