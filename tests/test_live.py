@@ -32,7 +32,7 @@ def run(key: str, state: str, done: float) -> RunStanding:
 STANDING = Standing(
     "demo",
     [COMMAND],
-    [run("aa", "complete", 1e10), run("bb", "running", 5e9), run("cc", "waiting", 0.0)],
+    [run("aa", "diverged", 1e10), run("bb", "running", 5e9), run("cc", "waiting", 0.0)],
     1e8,
 )
 
@@ -60,8 +60,8 @@ def test_the_table_says_who_trains_what_and_how_far_it_is() -> None:
     assert names.split()[:5] == ["run", "state", "shape", "N", "C"]
     assert [row.split()[:2] for row in runs] == [
         ["bb", "running"],
+        ["aa", "diverged"],
         ["cc", "waiting"],
-        ["aa", "complete"],
     ]
     assert "25.0%" in runs[0]
 
@@ -78,14 +78,16 @@ def test_a_small_screen_shows_what_runs_and_counts_the_rest() -> None:
 @pytest.mark.parametrize("width", [80, 90, 100, 110, 120, 200])
 def test_nothing_is_cut_on_a_terminal_of_any_usual_width(width: int) -> None:
     key = "0e5b86d360ab"
-    wide = RunStanding(
-        key, "interrupted", "1024x24", 303_000_000, 3.91e21, 1e21, 0.5, 0.4, 99_999.0
-    )
+    figures = (303_000_000, 3.91e21, 1e21, 0.5, 0.4, 99_999.0, 0.25)
+    wide = RunStanding(key, "interrupted", "1024x24", *figures)
     head, _, _, names, row = drawn(Standing("demo", [COMMAND], [wide]), width=width)
     assert "…" not in row + names
-    assert [len(line) <= width for line in (head, names, row)] == [True] * 3
+    assert head.startswith("demo: 0 of 1 runs done")
     assert {key, "interrupted", "303M", "0.5000", "0.4000"} <= set(row.split())
-    assert ("MFU" in names) == (width >= 104)
+    shown = {"3.91e+21": 86, "99,999": 98, "25.0%": 104, "1024x24": 114}
+    assert {text for text in shown if text in row} == {
+        text for text, least in shown.items() if width >= least
+    }
 
 
 @given(st.floats(0, 1e8))
@@ -104,6 +106,17 @@ def test_a_finished_study_is_said_and_left() -> None:
     write_run(Path("outputs/live"), "b", status="failed")
     done = forked.run("watch", "outputs/live")
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.slow
+def test_a_command_clears_what_a_killed_one_has_left() -> None:
+    arguments = ["train", *STUDY, "compute.steps=2"]
+    assert forked.run(*arguments).returncode == 0
+    left = [Path("outputs/live", name) for name in (".announced-dead.json", ".interrupt-dead")]
+    for file in left:
+        file.touch()
+    assert forked.run(*arguments).returncode == 0  # nothing is left to train
+    assert [file for file in left if file.exists()] == []
 
 
 @pytest.mark.slow

@@ -207,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def numbers(rows: list[dict[str, str]]) -> list[dict[str, float]]:
     """Rows of metrics.csv as W&B should have them."""
-    return [{NAMES[key]: float(text) for key, text in row.items() if text} for row in rows]
+    return [{NAMES.get(key, key): float(text) for key, text in row.items() if text} for row in rows]
 
 
 def processes_about(*words: str) -> list[int]:

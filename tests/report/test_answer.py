@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,9 @@ def test_measured_losses_are_off_by_their_ratio_to_the_predicted(ratio: float) -
 
 ISOFLOP = {
     "a": 0.5,
-    "b": 0.5,
+    "b": 0.4,
     "k": 0.01,
-    "k_images": 1.0,
+    "k_images": 10.0,
     "ci95": {"a": [0.4, 0.6], "b": [0.4, 0.6]},
 }
 BEST = {"flops": 1e11, "n_params": 4000.0, "images": 260_000.0, "loss": 0.5, "ci95": None}
@@ -74,14 +75,14 @@ def test_the_prescription_has_its_intervals_and_the_loss_to_expect() -> None:
         "N*\u00a0=\u00a04k (95 % interval 3k to 5k) parameters on "
         "D*\u00a0=\u00a0260k (95 % interval 200k to 300k) images, and "
         "expects a validation loss of 0.500 (0.400 to 0.600); the IsoFLOP minima say "
-        "N*\u00a0=\u00a03.16k and D*\u00a0=\u00a0316k."
+        "N*\u00a0=\u00a03.16k and D*\u00a0=\u00a0251k."
     )
     assert held_out == "Nothing was held out (too few)."
 
 
 def test_minima_prescribe_without_a_loss_where_they_are_the_only_law() -> None:
     _, prescribed, _ = sentences(ISOFLOP)
-    assert "N*\u00a0=\u00a03.16k parameters on D*\u00a0=\u00a0316k images" in prescribed
+    assert "N*\u00a0=\u00a03.16k parameters on D*\u00a0=\u00a0251k images" in prescribed
     assert "no parametric law (too alike)" in prescribed
 
 
@@ -103,14 +104,29 @@ def test_one_reason_for_everything_is_said_once() -> None:
     ]
 
 
-def test_what_no_run_reaches_and_where_the_laws_disagree_is_said() -> None:
-    law = {"a": 0.45, "b": 0.55, "ci95": None, "frontier": [BEST | {"n_params": 44_000.0}]}
-    _, prescribed, _ = sentences(None, law)
-    assert "N* is 11.0 times the largest size that was run" in prescribed
-    law["frontier"] = [BEST | {"n_params": 1000.0}]
-    _, prescribed, _ = sentences(None, law)
-    assert "N* is 0.25 of the smallest size that was run" in prescribed
-    pair = {"laws": ["parametric", "isoflop"], "exponent": "a"}
-    fit = {"laws": {"isoflop": ISOFLOP, "parametric": law}, "reasons": {"held_out": "too few"}}
-    found, *_ = answer([RUN], {**fit, "held_out": None, "disagreement": [pair]})
-    assert found.endswith("The two disagree beyond their intervals.")
+def prescribed(n_params: float) -> str:
+    """The second sentence where runs have 4,000 and 8,000 parameters."""
+    law = {"a": 0.45, "b": 0.55, "ci95": None, "frontier": [BEST | {"n_params": n_params}]}
+    fit = {"laws": {"isoflop": None, "parametric": law}, "reasons": {}, "held_out": None}
+    runs = [RUN, replace(RUN, n_params=8000.0)]
+    return answer(runs, fit | {"reasons": {"held_out": "too few", "isoflop": "none"}})[1]
+
+
+def test_a_size_that_no_run_reaches_is_said_to_be_one() -> None:
+    assert "N* is 5.5 times the largest size that was run" in prescribed(44_000.0)
+    assert "N* is 0.25 of the smallest size that was run" in prescribed(1000.0)
+    assert "size that was run" not in prescribed(6000.0)
+
+
+@pytest.mark.parametrize(
+    ("laws", "said"),
+    [(["parametric", "isoflop"], True), (["isoflop", "envelope"], False), ([], False)],
+)
+def test_only_a_disagreement_of_the_two_laws_of_the_page_is_said(
+    laws: list[str], said: bool
+) -> None:
+    parametric = {"a": 0.45, "b": 0.55, "ci95": None, "frontier": [BEST]}
+    pairs = [{"laws": laws, "exponent": "a"}] if laws else []
+    fit = {"laws": {"isoflop": ISOFLOP, "parametric": parametric}, "disagreement": pairs}
+    found, *_ = answer([RUN], fit | {"reasons": {"held_out": "too few"}, "held_out": None})
+    assert ("The two disagree beyond their intervals." in found) == said

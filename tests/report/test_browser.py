@@ -194,6 +194,14 @@ def test_the_table_of_runs_sorts_by_the_number_behind_a_cell(opened: Opened) -> 
     assert opened.tab.locator("#runs [aria-sort]").count() == 1
 
 
+def test_numbers_are_not_sorted_as_text(opened: Opened) -> None:
+    head = opened.tab.locator("#runs thead th", has_text="D, images")
+    head.locator("button").click()
+    images = opened.column(head.evaluate("one => one.cellIndex"))
+    assert images == sorted(images, key=float)
+    assert images != sorted(images)
+
+
 def test_the_filter_keeps_the_rows_that_have_its_words(opened: Opened) -> None:
     opened.tab.locator("#filter").fill("diverged LOST")
     assert opened.tab.locator("#runs tbody tr:visible").count() == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -175,18 +175,27 @@ def test_the_ramp_goes_one_way_on_both_grounds_and_can_be_seen_on_them() -> None
             assert (high + 0.05) / (low + 0.05) > 2.2
 
 
-def test_what_lies_outside_of_the_sizes_that_were_run_is_dashed() -> None:
-    small = [run for run in (*INSIDE, *EDGE) if run.n_params < 2500]
-    drawing = frontier(small, fit_of(small, frontier=frontier_points(ci95=False)))
+@pytest.mark.parametrize(
+    ("kept", "reached"),
+    [
+        (lambda run: run.n_params < 2500, lambda sizes, images: sizes <= 2000),
+        (lambda run: run.images < 4e5, lambda sizes, images: images <= 4e5),
+    ],
+    ids=["sizes", "images"],
+)
+def test_what_no_run_reaches_is_dashed(kept: Any, reached: Any) -> None:
+    some = [run for run in (*INSIDE, *EDGE) if kept(run)]
+    some = [replace(run, flops=1e12) if run is some[-1] else run for run in some]
+    drawing = frontier(some, fit_of(some, frontier=frontier_points(ci95=False)))
     found = {"solid": 0, "dashed": 0}
     for one in layers_of(drawing, "line"):
-        rows = data_of(drawing, one)
-        sizes = LAW.optimal(np.array([row["flops"] for row in rows]), 96.0)[0]
+        flops = np.array([row["flops"] for row in data_of(drawing, one)])
         kind = "dashed" if "strokeDash" in one["mark"] else "solid"
         found[kind] += 1
         if kind == "solid":
-            assert max(sizes) <= 2000 * 1.001
+            assert reached(*LAW.optimal(flops * 0.999, 96.0)).all()
     assert found["dashed"] > 0
+    assert found["solid"] > 0
 
 
 def test_a_power_law_is_drawn_with_many_points() -> None:

@@ -22,7 +22,6 @@ def test_runs_that_did_not_complete_are_in_the_tables(tmp_path: Path) -> None:
     assert "Runs that did not complete" in text
     assert '<th scope="row">lost</th><td>–</td><td>diverged</td>' in text
     assert '<th scope="row">lost</th><td>diverged</td><td>loss became NaN at step 40</td>' in text
-    assert "loss became NaN at step 40" in text
     assert "20 complete, 1 diverged" in text
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from vitladder.errors import UserError
 from vitladder.runs.claim import claimed, died, left_over, wait_for_one
+from vitladder.runs.invocation import request_interruption
 from vitladder.runs.record import Record, Results, write_record
 from vitladder.runs.storage import check_writable
 from vitladder.runs.sweep import Place
@@ -174,6 +175,19 @@ def test_a_run_is_not_claimed_before_what_a_killed_command_left_behind_has_saved
         assert there == [True]
         assert not unfinished.exists()
     orphan.communicate(timeout=30)
+
+
+def test_who_waits_for_orphans_leaves_them_when_it_shall_stop() -> None:
+    PLACE.folder.mkdir(parents=True)
+    unfinished = PLACE.folder / ".checkpoint.unfinished"
+    unfinished.touch()
+    with (PLACE.folder / ".rank1").open("w") as orphan:
+        fcntl.flock(orphan, fcntl.LOCK_EX)
+        request_interruption(PLACE.study_folder)
+        with claimed(PLACE, "mine") as mine:
+            assert mine
+            # It is still being written.
+            assert unfinished.exists()
 
 
 def test_a_claim_that_cannot_be_written_is_a_failure_of_the_run_in_one_line() -> None:

@@ -39,6 +39,25 @@ def test_lines_come_once_and_whole(shown: Invocation, capsys: pytest.CaptureFixt
     assert list(STUDY.iterdir()) == []
 
 
+def test_a_line_is_written_whole_and_read_whole(
+    shown: Invocation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, said = said_file(STUDY, shown), Said(STUDY, shown)
+    with said_by_the_command(STUDY):
+        print("half", end=" ")
+        assert not file.exists()
+        print("a line")
+    assert file.read_text() == "half a line\n"
+    with file.open("a") as more:
+        more.write("of another wor")
+    said.repeat()
+    assert capsys.readouterr().out == "half a line\n"
+    with file.open("a") as more:
+        more.write("ker\n")
+    said.repeat()
+    assert capsys.readouterr().out == "of another worker\n"
+
+
 def test_what_cannot_be_kept_stops_no_run(shown: Invocation) -> None:
     said_file(STUDY, shown).mkdir()
     with said_by_the_command(STUDY):

@@ -17,7 +17,7 @@ from vitladder.errors import UserError
 from vitladder.runs.announced import Announced, announced
 from vitladder.runs.claim import claimed
 from vitladder.runs.invocation import Invocation
-from vitladder.runs.metrics import open_rows, write_row
+from vitladder.runs.metrics import Tail, open_rows, write_row
 from vitladder.runs.standing import RunStanding, Standing, StudyReader
 from vitladder.runs.sweep import Place
 
@@ -125,6 +125,29 @@ def test_the_speed_is_that_of_the_last_minutes_with_all_that_lies_between_steps(
         assert reader.read().flops_per_s == pytest.approx(4e9 / 20)
 
 
+def test_a_run_that_diverged_needs_no_more_and_was_not_trained_at_once() -> None:
+    times = iter([0.0, 20.0])
+    reader = StudyReader(STUDY, lambda: next(times))
+    rows("wild", 1)
+    rows("now", 1)
+    with announcing("wild", "now"), training("now"):
+        reader.read()
+        (STUDY / "wild" / "metrics.csv").unlink()
+        (STUDY / "wild").rename(STUDY / ".before")
+        write_run(STUDY, "wild", status="diverged", flops=1e10)
+        record = STUDY / "wild" / "record.json"
+        data = json.loads(record.read_text())
+        data["results"]["flops"] = 3e9
+        record.write_text(json.dumps(data))
+        rows("now", 1, 2)
+        standing = reader.read()
+    [wild] = [run for run in standing.runs if run.run_key == "wild"]
+    assert (wild.done, wild.trained) == (1e10, 3e9)
+    # 2 steps of the one and 1 of the other, in 20 seconds.
+    assert standing.flops_per_s == pytest.approx(3e9 / 20)
+    assert standing.share == pytest.approx((1e10 + 2e9) / 2e10)
+
+
 @given(st.lists(st.tuples(st.floats(1e9, 1e20), st.floats(0, 1)), min_size=1), st.floats(1, 1e15))
 def test_what_is_left_is_the_sum_of_what_each_run_lacks(
     runs: list[tuple[float, float]], speed: float
@@ -162,6 +185,26 @@ def test_the_last_figure_of_each_column_is_kept_however_long_ago_it_was() -> Non
     for _ in range(2):
         [run] = reader.read().runs
         assert (run.done, run.train_loss, run.val_loss) == (1.999e12, 1 / 1999, 2.5)
+
+
+def test_half_a_row_waits_and_a_file_in_the_place_of_another_is_read_anew() -> None:
+    rows("a", 1)
+    file = STUDY / "a" / "metrics.csv"
+    tail = Tail(STUDY / "a")
+    assert [row["step"] for row in tail.new()] == ["1"]
+    head, first = file.read_text().splitlines()
+    with file.open("a") as more:
+        more.write(first.replace("1,", "2,", 1)[:6])
+    assert tail.new() == []
+    with file.open("a") as more:
+        more.write(first.replace("1,", "2,", 1)[6:] + "\n")
+    assert [row["step"] for row in tail.new()] == ["2"]
+    other = file.with_name("other")
+    other.write_text(
+        f"{head}\n" + "".join(f"{first.replace('1,', f'{n},', 1)}\n" for n in (7, 8, 9))
+    )
+    other.replace(file)
+    assert [row["step"] for row in tail.new()] == ["7", "8", "9"]
 
 
 def test_a_named_pipe_is_not_waited_for() -> None:

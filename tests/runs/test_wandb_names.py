@@ -32,8 +32,19 @@ def test_the_names_are_those_that_dashboards_know() -> None:
         "perf/mfu",
         "perf/peak_memory",
     }
-    assert set(COLUMNS) <= NAMES.keys()
+    assert set(COLUMNS) - {"step"} <= NAMES.keys()
     assert AXES[0] == "compute/flops"
+
+
+def test_each_figure_has_its_own_name() -> None:
+    row = {"lr": 1.0, "grad_norm": 2.0, "train_loss": 3.0, "val_loss": 4.0, "mfu": 5.0}
+    assert in_wandb(row, {}) == {
+        "optim/lr": 1.0,
+        "optim/grad_norm": 2.0,
+        "train/loss": 3.0,
+        "val/loss": 4.0,
+        "perf/mfu": 5.0,
+    }
 
 
 def test_what_is_not_known_is_left_out() -> None:
