@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from vitladder.compute.plan import plan
 from vitladder.data.augment import check as check_augment
 from vitladder.data.cache import prepare
 from vitladder.errors import UserError
@@ -21,10 +20,9 @@ def check(runs: Sequence[Planned]) -> None:
 
     for run in runs:
         _check_is_here(run)
-        cost = plan(run.config, run.data)
         check_optimizer(run.config)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)
-        check_writable(run.place.study_folder, _checkpoint_bytes(run, cost.n_params))
+        check_writable(run.place.study_folder, _checkpoint_bytes(run, run.cost.n_params))
 
 
 def _checkpoint_bytes(run: Planned, n_params: int) -> int:

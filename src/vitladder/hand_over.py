@@ -6,8 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from vitladder.compose import register
+from vitladder.compute.plan import Plan, plan
 from vitladder.config import Config, DataShape
 from vitladder.errors import UserError
 from vitladder.runs.claim import died
@@ -32,6 +34,11 @@ class Planned:
     config: Config
     data: DataShape
     place: Place
+
+    @cached_property
+    def cost(self) -> Plan:
+        """Its N, C, steps and images."""
+        return plan(self.config, self.data)
 
 
 def hand_over(arguments: Sequence[str], runs: Sequence[Planned], invocation: Invocation) -> bool:

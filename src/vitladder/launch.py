@@ -25,7 +25,6 @@ from vitladder.compose import (
 from vitladder.compose_study import compose_study
 from vitladder.compute.forecast import forecast
 from vitladder.compute.machine import machine_of
-from vitladder.compute.plan import plan
 from vitladder.compute.ways_out import ways_out
 from vitladder.errors import UserError
 from vitladder.hand_over import Planned, hand_over
@@ -108,8 +107,8 @@ def _announced(study: Path, runs: Sequence[Planned]) -> list[Announced]:
         Announced(
             run_key=run.place.run_key,
             shape=f"{run.config.model.width}x{run.config.model.depth}",
-            n_params=(cost := plan(run.config, run.data)).n_params,
-            flops=cost.flops,
+            n_params=run.cost.n_params,
+            flops=run.cost.flops,
         )
         for run in runs
         if run.place.study_folder == study
@@ -153,7 +152,7 @@ def show_plan(arguments: Sequence[str]) -> int:
 
 
 def _cost(run: Planned) -> PlannedCost:
-    cost, machine = plan(run.config, run.data), machine_of(run.config)
+    cost, machine = run.cost, machine_of(run.config)
     needed = forecast(run.config, run.data, cost, machine)
     ways = [] if needed.fits else ways_out(run.config, run.data, cost, machine)
     return PlannedCost(run, machine, cost, needed, ways)

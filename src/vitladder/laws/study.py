@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from vitladder.errors import UserError
@@ -95,7 +96,7 @@ def _point(record: Record) -> RunPoint | None:
         images=images,
         flops=flops,
         loss=loss,
-        budget=positive(record.plan.get("flops_target")) or flops,
+        budget=budget_of(record) or flops,
     )
 
 
@@ -114,10 +115,21 @@ def study_name(records: Sequence[Record], folder: Path) -> str:
 
 def budgets(runs: Sequence[RunPoint]) -> list[list[RunPoint]]:
     """The runs grouped by budget (within 1 % of the group's lowest), budgets ascending."""
-    groups: list[list[RunPoint]] = []
-    for run in sorted(runs, key=lambda run: run.budget):
-        if groups and run.budget <= groups[-1][0].budget * SAME_BUDGET:
-            groups[-1].append(run)
-        else:
-            groups.append([run])
-    return groups
+    shared = shared_budgets(run.budget for run in runs)
+    ordered = sorted(runs, key=lambda run: run.budget)
+    return [list(group) for _, group in groupby(ordered, key=lambda run: shared[run.budget])]
+
+
+def shared_budgets(values: Iterable[float]) -> dict[float, float]:
+    """For each budget the lowest of those within 1 % that it counts as one with."""
+    shared: dict[float, float] = {}
+    lowest = -1.0
+    for budget in sorted(set(values)):
+        lowest = lowest if 0 <= budget <= lowest * SAME_BUDGET else budget
+        shared[budget] = lowest
+    return shared
+
+
+def budget_of(record: Record) -> float | None:
+    """The C that a run aimed at, or else planned, in FLOPs; None where neither is known."""
+    return positive(record.plan.get("flops_target")) or positive(record.plan.get("flops"))

@@ -6,10 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from vitladder.laws.frontier import BEYOND
 from vitladder.laws.study import RunPoint, budgets
 from vitladder.report.marks import Fit
 from vitladder.report.notation import percent, plain, power_of_ten, si, superscript
+from vitladder.report.optimum import POWERS, power_law
 
 LETTERS = {"a": "N*", "b": "D*"}
 NAMES = {"isoflop": "the minima", "parametric": "the parametric law"}
@@ -98,7 +101,7 @@ def _grows(law: Mapping[str, Any], name: str) -> str:
 
 def _prescription(runs: Sequence[RunPoint], fit: Fit) -> str:
     """What to train at ten times the largest budget."""
-    law, isoflop = fit["laws"].get("parametric") or {}, fit["laws"].get("isoflop") or {}
+    law = fit["laws"].get("parametric") or {}
     if law.get("frontier"):
         best = law["frontier"][-1]
         ci95 = best["ci95"] or {}
@@ -109,10 +112,9 @@ def _prescription(runs: Sequence[RunPoint], fit: Fit) -> str:
             f"{_loss(best['loss'], ci95.get('loss'))}{_beyond(runs, best)}{_otherwise(fit, best)}."
         )
     flops = BEYOND * max(run.budget for run in runs)
-    if isoflop.get("k") is None:
+    if power_law(fit, "n_params") is None:
         return f"{_with(flops)} no law says yet what to train: {_why(fit, 'parametric')}."
-    size = si(isoflop["k"] * flops ** isoflop["a"])
-    images = si(isoflop["k_images"] * flops ** isoflop["b"])
+    size, images = _by_minima(fit, flops)
     return (
         f"{_with(flops)} the IsoFLOP minima say to train {_equal('N*', size)} parameters on "
         f"{_equal('D*', images)} images; they tell no loss, and there is no parametric law "
@@ -132,13 +134,16 @@ def _beyond(runs: Sequence[RunPoint], best: Mapping[str, Any]) -> str:
 
 def _otherwise(fit: Fit, best: Mapping[str, Any]) -> str:
     """What the other approach prescribes."""
-    law = fit["laws"].get("isoflop") or {}
-    if law.get("k") is None:
+    if power_law(fit, "n_params") is None:
         return ""
-    size, images = (
-        si(law[k] * best["flops"] ** law[power]) for k, power in (("k", "a"), ("k_images", "b"))
-    )
+    size, images = _by_minima(fit, best["flops"])
     return f"; the IsoFLOP minima say {_equal('N*', size)} and {_equal('D*', images)}"
+
+
+def _by_minima(fit: Fit, flops: float) -> list[str]:
+    """N* and D* of the power laws through the minima."""
+    laws = [law for column in POWERS if (law := power_law(fit, column)) is not None]
+    return [si(float(law.at(np.array([flops]))[0])) for law in laws]
 
 
 def _with(flops: float) -> str:

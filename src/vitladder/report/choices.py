@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from vitladder.laws.comparable import SIZE, flat, groups
-from vitladder.laws.study import SAME_BUDGET, positive
+from vitladder.laws.study import budget_of, shared_budgets
 from vitladder.report.notation import finite
 from vitladder.runs.record import Record
 
@@ -49,7 +49,7 @@ def read_choices(records: Sequence[Record]) -> list[Choice]:
     named = groups(complete) if complete else {}
     if len(named) < 2:
         return []
-    shared = _shared(map(_budget, complete))
+    shared = shared_budgets(map(_budget, complete))
     choices = []
     for name, runs in named.items():
         cells: dict[tuple[float | str, ...], list[Record]] = {}
@@ -96,17 +96,7 @@ def choice_of_each(records: Sequence[Record], choices: Sequence[Choice]) -> dict
 
 
 def _budget(record: Record) -> float:
-    return positive(record.plan.get("flops_target")) or positive(record.plan.get("flops")) or 0.0
-
-
-def _shared(budgets: Iterable[float]) -> dict[float, float]:
-    """For each budget the lowest of those within 1 % that it counts as one with."""
-    shared: dict[float, float] = {}
-    lowest = -1.0
-    for budget in sorted(set(budgets)):
-        lowest = lowest if 0 <= budget <= lowest * SAME_BUDGET else budget
-        shared[budget] = lowest
-    return shared
+    return budget_of(record) or 0.0
 
 
 def _size(record: Record) -> tuple[float | str, ...]:

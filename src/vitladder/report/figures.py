@@ -13,7 +13,7 @@ from vitladder.report.choices import Choice, choice_of_each
 from vitladder.report.comparison import comparison, drawable
 from vitladder.report.learning import learning_curves, read_learning_curves
 from vitladder.report.marks import Fit
-from vitladder.report.optimum import optimum, parametric_law
+from vitladder.report.optimum import POWERS, optimum, parametric_law
 from vitladder.report.plots import frontier, isoflop_curves
 from vitladder.report.predictions import (
     forecast_plot,
@@ -124,7 +124,9 @@ def _laws(runs: Sequence[RunPoint], fit: Fit) -> list[PageFigure]:
             found.append(PageFigure(name, titles[name], reason))
             continue
         drawing = optimum(runs, fit, column, axis)
-        found.append(PageFigure(name, titles[name], captions.optimum(fit, axis[-2:]), drawing))
+        found.append(
+            PageFigure(name, titles[name], captions.optimum(fit, POWERS[column][0]), drawing)
+        )
     return found
 
 

@@ -30,6 +30,9 @@ from vitladder.report.style import ACCENT, INK
 
 POINTS = 60  # of a curve over C
 NAMES = ("n_params", "images", "loss")
+POWERS = {"n_params": ("N*", "k", "a"), "images": ("D*", "k_images", "b")}
+"""What is optimal at each C, and which numbers of the IsoFLOP law are its factor and exponent."""
+
 THROUGH, PARAMETRIC = "through the IsoFLOP minima", "parametric law"
 COLUMNS = ("what", "flops", *NAMES, *(f"{end}_{name}" for name in NAMES for end in ("low", "high")))
 TIPS: Tips = (("what", " "), ("C", "C"), ("n_params", "N*"), ("images", "D*"), ("loss", "loss"))
@@ -154,15 +157,15 @@ def _columns(column: str) -> tuple[str, str, str]:
     return column, f"low_{column}", f"high_{column}"
 
 
-def _power(fit: Fit, column: str) -> PowerLaw | None:
-    """The power law of N* or D* through the interior minima."""
-    k, exponent = {"n_params": ("k", "a"), "images": ("k_images", "b")}[column]
-    law = fit["laws"]["isoflop"] or {}
+def power_law(fit: Fit, column: str) -> PowerLaw | None:
+    """The power law of N* (`n_params`) or D* (`images`) through the interior minima, or None."""
+    law = fit["laws"].get("isoflop") or {}
+    _, k, exponent = POWERS[column]
     return PowerLaw(law[k], law[exponent]) if law.get(k) is not None else None
 
 
 def _power_rows(runs: Sequence[RunPoint], fit: Fit, column: str) -> list[Row]:
-    law = _power(fit, column)
+    law = power_law(fit, column)
     if law is None:
         return []
     # Many points: it is straight on two log axes alone, and the page may switch one.
@@ -174,8 +177,8 @@ def _power_rows(runs: Sequence[RunPoint], fit: Fit, column: str) -> list[Row]:
 
 
 def _formula(fit: Fit, column: str) -> str:
-    law = _power(fit, column)
+    law = power_law(fit, column)
     if law is None:
         return ""
-    letter = {"n_params": "N", "images": "D"}[column]
-    return f"{letter}* = {significant(law.k)} C{superscript(plain(law.exponent))}"
+    letter, *_ = POWERS[column]
+    return f"{letter} = {significant(law.k)} C{superscript(plain(law.exponent))}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from vitladder.laws.study import budget_of
 from vitladder.report.marks import Fit
 from vitladder.report.notation import (
     MISSING,
@@ -118,9 +119,8 @@ def run_cells(
 
 
 def _order(record: Record) -> tuple[float, float, str]:
-    plan = record.plan
-    budget = finite(plan.get("flops_target")) or finite(plan.get("flops")) or 0.0
-    return budget, finite(plan.get("n_params")) or 0.0, record.run_key
+    n_params = finite(record.plan.get("n_params"))
+    return budget_of(record) or 0.0, n_params or 0.0, record.run_key
 
 
 def _run(record: Record) -> list[Cell]:
