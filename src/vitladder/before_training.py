@@ -20,9 +20,10 @@ def check(runs: Sequence[Planned]) -> None:
 
     for run in runs:
         _check_is_here(run)
+        n_params = run.cost.n_params  # before a model is built: the plan refuses in its own words
         check_optimizer(run.config)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)
-        check_writable(run.place.study_folder, _checkpoint_bytes(run, run.cost.n_params))
+        check_writable(run.place.study_folder, _checkpoint_bytes(run, n_params))
 
 
 def _checkpoint_bytes(run: Planned, n_params: int) -> int:
