@@ -94,7 +94,7 @@ def test_what_is_accepted_breaks_neither_a_fit_nor_the_tables_of_the_page(
     if record is None:
         return
     records = [record, *(read_record(STUDY / key) or record for key in "bc")]
-    cells = [[cell.text for cell in row] for row in tables.run_cells(records)]
+    cells = [[cell.text for cell in row] for row in tables.run_cells(records, {})]
     for rows in (cells, tables.error_rows(records)):
         assert all(isinstance(cell, str) for row in rows for cell in row)
     comparison_rows(read_choices(records))

@@ -226,7 +226,7 @@ def test_a_study_that_compares_nothing_has_no_column_of_choices() -> None:
     records = [run("naive", 0, 0.5), run("naive", 1, 0.5)]
     assert choice_of_each(records, read_choices(records)) == {}
     assert "Choice" not in run_head(choice_of_each(records, read_choices(records)))
-    assert len(run_cells(records)[0]) == len(run_head())
+    assert len(run_cells(records, {})[0]) == len(run_head({}))
 
 
 def curve(key: str, status: str = "complete") -> LearningCurve:

@@ -16,7 +16,7 @@ def record(status: str = "complete", results: Results | None = None, **forecast:
 
 def shown(one: Record) -> dict[str, str]:
     """A run's row by the names of its columns."""
-    [cells] = run_cells([one])
+    [cells] = run_cells([one], {})
     return dict(zip(RUN_HEAD, [cell.text for cell in cells], strict=True))
 
 

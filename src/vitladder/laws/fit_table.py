@@ -17,9 +17,7 @@ from vitladder.laws.catalogue import FORMULAS, OF_ONE_COLUMN, SIZES, applicable,
 from vitladder.laws.disagreement import disagreements
 from vitladder.laws.held_out import Entrant, tournament
 from vitladder.laws.law import NoLaw
-from vitladder.laws.origin import (
-    refuse_mixed,
-)
+from vitladder.laws.origin import refuse_mixed
 from vitladder.laws.request import Prepared, Request, prepare
 from vitladder.laws.study import RunPoint
 from vitladder.laws.table import Table

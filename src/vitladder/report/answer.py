@@ -10,7 +10,7 @@ import numpy as np
 
 from vitladder.laws.frontier import BEYOND
 from vitladder.laws.study import RunPoint, budgets
-from vitladder.report.marks import Fit
+from vitladder.report.marks import FitData
 from vitladder.report.notation import percent, plain, power_of_ten, si, superscript
 from vitladder.report.optimum import POWERS, power_law
 
@@ -18,7 +18,7 @@ LETTERS = {"a": "N*", "b": "D*"}
 NAMES = {"isoflop": "the minima", "parametric": "the parametric law"}
 
 
-def answer(runs: Sequence[RunPoint], fit: Fit) -> list[str]:
+def answer(runs: Sequence[RunPoint], fit: FitData) -> list[str]:
     """Three sentences, plain text; one where all three are missing for the same reason."""
     if not runs:
         return ["No run of this study is complete yet, so there is no law."]
@@ -38,7 +38,7 @@ def _over(runs: Sequence[RunPoint]) -> str:
     return f"From {len(runs)} complete runs at {len(groups)} budgets ({low} to {high} FLOPs)"
 
 
-def _found(runs: Sequence[RunPoint], fit: Fit) -> str:
+def _found(runs: Sequence[RunPoint], fit: FitData) -> str:
     """The exponents of N* and D*, or why there are none."""
     isoflop, parametric = fit["laws"].get("isoflop"), fit["laws"].get("parametric")
     if parametric and parametric["a"] is None:
@@ -64,7 +64,7 @@ def _found(runs: Sequence[RunPoint], fit: Fit) -> str:
     )
 
 
-def _no_interval(fit: Fit, **laws: Mapping[str, Any] | None) -> str:
+def _no_interval(fit: FitData, **laws: Mapping[str, Any] | None) -> str:
     """Why these laws have no intervals; nothing where all have."""
     lacking = [name for name, law in laws.items() if law and "a" not in (law["ci95"] or {})]
     said = [
@@ -74,7 +74,7 @@ def _no_interval(fit: Fit, **laws: Mapping[str, Any] | None) -> str:
     return f" (no interval for {'; nor for '.join(said)})" if said else ""
 
 
-def _disagreement(fit: Fit) -> list[str]:
+def _disagreement(fit: FitData) -> list[str]:
     """That the two laws' intervals of the exponent do not meet, where it is so."""
     pairs = fit.get("disagreement") or []
     if any(set(pair["laws"]) == {"parametric", "isoflop"} for pair in pairs):
@@ -82,7 +82,7 @@ def _disagreement(fit: Fit) -> list[str]:
     return []
 
 
-def _one_reason(fit: Fit) -> bool:
+def _one_reason(fit: FitData) -> bool:
     """Whether everything is missing for the same reason, which is then said once."""
     reasons = fit["reasons"]
     missing = [reasons.get(name) for name in ("parametric", "isoflop", "held_out")]
@@ -99,7 +99,7 @@ def _grows(law: Mapping[str, Any], name: str) -> str:
     return f"{said} (95 % interval {plain(low, 2)} to {plain(high, 2)})"
 
 
-def _prescription(runs: Sequence[RunPoint], fit: Fit) -> str:
+def _prescription(runs: Sequence[RunPoint], fit: FitData) -> str:
     """What to train at ten times the largest budget."""
     law = fit["laws"].get("parametric") or {}
     if law.get("frontier"):
@@ -132,7 +132,7 @@ def _beyond(runs: Sequence[RunPoint], best: Mapping[str, Any]) -> str:
     return ""
 
 
-def _otherwise(fit: Fit, best: Mapping[str, Any]) -> str:
+def _otherwise(fit: FitData, best: Mapping[str, Any]) -> str:
     """What the other approach prescribes."""
     if power_law(fit, "n_params") is None:
         return ""
@@ -140,7 +140,7 @@ def _otherwise(fit: Fit, best: Mapping[str, Any]) -> str:
     return f"; the IsoFLOP minima say {_equal('N*', size)} and {_equal('D*', images)}"
 
 
-def _by_minima(fit: Fit, flops: float) -> list[str]:
+def _by_minima(fit: FitData, flops: float) -> list[str]:
     """N* and D* of the power laws through the minima."""
     laws = [law for column in POWERS if (law := power_law(fit, column)) is not None]
     return [si(float(law.at(np.array([flops]))[0])) for law in laws]
@@ -155,7 +155,7 @@ def _equal(letter: str, value: str) -> str:
     return f"{letter}\u00a0=\u00a0{value}"
 
 
-def _why(fit: Fit, name: str) -> str:
+def _why(fit: FitData, name: str) -> str:
     return str(fit["reasons"].get(name) or "it cannot tell size from data in these runs")
 
 
@@ -169,7 +169,7 @@ def _loss(value: float, ci95: Sequence[float] | None) -> str:
     return f"{plain(value)}{interval}"
 
 
-def _edges(fit: Fit) -> list[str]:
+def _edges(fit: FitData) -> list[str]:
     """What to run where budgets have no minimum between their sizes: a sentence, or none."""
     minima = ((fit.get("laws") or {}).get("isoflop") or {}).get("minima", [])
     sides = [minimum["reason"] for minimum in minima if minimum["edge"]]
@@ -183,7 +183,7 @@ def _edges(fit: Fit) -> list[str]:
     return [f"{count} have no minimum between their sizes: run sizes around the lowest."]
 
 
-def _held_out(fit: Fit) -> str:
+def _held_out(fit: FitData) -> str:
     held_out = fit["held_out"]
     if held_out is None:
         return f"Nothing was held out ({fit['reasons']['held_out']})."

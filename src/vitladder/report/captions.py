@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from vitladder.report.chart import Drawing
 from vitladder.report.learning import LearningCurve
-from vitladder.report.marks import Fit, minima
+from vitladder.report.marks import FitData, minima
 from vitladder.report.optimum import has_bands, parametric_law
 from vitladder.report.predictions import Forecasted, median_error, on_cpu
 from vitladder.report.run_plots import Speed, by_choice
@@ -36,7 +36,7 @@ OF_A_CPU = (
 )
 
 
-def isoflop(fit: Fit) -> str:
+def isoflop(fit: FitData) -> str:
     """Of the IsoFLOP curves."""
     text = (
         "Validation loss over model size, one colour per compute budget; dotted lines join its "
@@ -55,7 +55,7 @@ def isoflop(fit: Fit) -> str:
     return text
 
 
-def frontier(fit: Fit) -> str:
+def frontier(fit: FitData) -> str:
     """Of loss over compute."""
     text = "Every complete run, coloured by size."
     if not parametric_law(fit):
@@ -66,7 +66,7 @@ def frontier(fit: Fit) -> str:
     )
 
 
-def optimum(fit: Fit, letter: str) -> str:
+def optimum(fit: FitData, letter: str) -> str:
     """Of N* or D*."""
     text = f"{letter} over training FLOPs."
     isoflop = fit["laws"]["isoflop"]
@@ -80,7 +80,7 @@ def optimum(fit: Fit, letter: str) -> str:
     return text
 
 
-def predicted(fit: Fit) -> str:
+def predicted(fit: FitData) -> str:
     """Of predicted against measured loss."""
     text = "Each point is a run; on the line, the law is right."
     if fit["held_out"]:
@@ -122,7 +122,7 @@ def no_memory(complete: Sequence[Record]) -> str:
     return OF_A_CPU if all(map(on_cpu, complete)) else NO_MEMORY
 
 
-def no_law(fit: Fit, name: str) -> str:
+def no_law(fit: FitData, name: str) -> str:
     """Why a figure of a law is missing."""
     return f"No law to draw: {_reason(fit, name)}."
 
@@ -133,11 +133,11 @@ def speed(name: str, drawing: Drawing, speeds: Sequence[Speed]) -> str:
     return SPEED[name] + (f" Not known for {missing} of {count} runs." if missing else "")
 
 
-def _bands(fit: Fit) -> str:
+def _bands(fit: FitData) -> str:
     if has_bands(fit):
         return "The band is its 95 % interval over bootstrap draws."
     return f"No band: {_reason(fit, 'parametric_ci95')}."
 
 
-def _reason(fit: Fit, name: str) -> str:
+def _reason(fit: FitData, name: str) -> str:
     return str((fit.get("reasons") or {}).get(name) or "the fit has none")

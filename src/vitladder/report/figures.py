@@ -12,7 +12,7 @@ from vitladder.report.chart import Drawing
 from vitladder.report.choices import Choice, choice_of_each
 from vitladder.report.comparison import comparison, drawable
 from vitladder.report.learning import learning_curves, read_learning_curves
-from vitladder.report.marks import Fit
+from vitladder.report.marks import FitData
 from vitladder.report.optimum import POWERS, optimum, parametric_law
 from vitladder.report.plots import frontier, isoflop_curves
 from vitladder.report.predictions import (
@@ -84,7 +84,7 @@ def page_figures(
     folder: Path,
     records: Sequence[Record],
     runs: Sequence[RunPoint],
-    fit: Fit,
+    fit: FitData,
     choices: Sequence[Choice],
 ) -> Figures:
     """All figures of a study."""
@@ -101,7 +101,7 @@ def page_figures(
     )
 
 
-def _laws(runs: Sequence[RunPoint], fit: Fit) -> list[PageFigure]:
+def _laws(runs: Sequence[RunPoint], fit: FitData) -> list[PageFigure]:
     """IsoFLOP curves, the frontier, N* and D*."""
     titles = {
         "isoflop": "IsoFLOP curves",
@@ -130,7 +130,7 @@ def _laws(runs: Sequence[RunPoint], fit: Fit) -> list[PageFigure]:
     return found
 
 
-def _predicted(runs: Sequence[RunPoint], fit: Fit) -> PageFigure:
+def _predicted(runs: Sequence[RunPoint], fit: FitData) -> PageFigure:
     name, title = "predicted", "Loss: predicted against measured"
     found = parametric_law(fit)
     if not runs or found is None:

@@ -11,7 +11,7 @@ from vitladder.report.chart import NOTHING, Layer, Row, Tips, layer
 from vitladder.report.notation import power_of_ten
 from vitladder.report.style import ACCENT, EDGE, GROUND
 
-Fit = Mapping[str, Any]
+FitData = Mapping[str, Any]
 """What `fit_study` returns, and fit.json holds."""
 
 STAR = (
@@ -40,7 +40,7 @@ def run_row(run: RunPoint, **more: Any) -> Row:
     }
 
 
-def minima(fit: Fit) -> list[Mapping[str, Any]]:
+def minima(fit: FitData) -> list[Mapping[str, Any]]:
     """The IsoFLOP minima of a fit; none where it has no such law."""
     law = (fit.get("laws") or {}).get("isoflop")
     return law["minima"] if law else []
@@ -60,7 +60,7 @@ def minimum_row(minimum: Mapping[str, Any], **more: Any) -> Row:
     }
 
 
-def minimum_rows(fit: Fit) -> tuple[list[Row], list[Row]]:
+def minimum_rows(fit: FitData) -> tuple[list[Row], list[Row]]:
     """The interior minima, and the lowest runs of budgets without one."""
     inner, edges = (
         [minimum_row(one) for one in minima(fit) if one["edge"] is edge] for edge in (False, True)

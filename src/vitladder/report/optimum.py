@@ -24,7 +24,7 @@ from vitladder.report.chart import (
     layer,
     toggled,
 )
-from vitladder.report.marks import C, Fit, minimum_rows, stars
+from vitladder.report.marks import C, FitData, minimum_rows, stars
 from vitladder.report.notation import plain, power_of_ten, significant, superscript
 from vitladder.report.style import ACCENT, INK
 
@@ -38,7 +38,7 @@ COLUMNS = ("what", "flops", *NAMES, *(f"{end}_{name}" for name in NAMES for end 
 TIPS: Tips = (("what", " "), ("C", "C"), ("n_params", "N*"), ("images", "D*"), ("loss", "loss"))
 
 
-def parametric_law(fit: Fit) -> tuple[ParametricLaw, float] | None:
+def parametric_law(fit: FitData) -> tuple[ParametricLaw, float] | None:
     """The fitted parametric law and k in C = k N D, or None where no law splits compute."""
     law = (fit.get("laws") or {}).get("parametric")
     if law is None or law["a"] is None:
@@ -47,13 +47,13 @@ def parametric_law(fit: Fit) -> tuple[ParametricLaw, float] | None:
     return ParametricLaw(**params), float(fit["flops_per_param_image"])
 
 
-def has_bands(fit: Fit) -> bool:
+def has_bands(fit: FitData) -> bool:
     """Whether the parametric law's optimum has intervals at each C."""
     law = (fit.get("laws") or {}).get("parametric") or {}
     return bool(law.get("frontier")) and all(one["ci95"] for one in law["frontier"])
 
 
-def optimal_rows(runs: Sequence[RunPoint], fit: Fit) -> list[Row]:
+def optimal_rows(runs: Sequence[RunPoint], fit: FitData) -> list[Row]:
     """N*, D* and the loss of the parametric law over C, to ten times the largest; none without."""
     found = parametric_law(fit)
     if found is None:
@@ -131,7 +131,7 @@ def _parts(rows: Sequence[Row]) -> list[list[Row]]:
     return parts
 
 
-def optimum(runs: Sequence[RunPoint], fit: Fit, column: str, title: str) -> Drawing:
+def optimum(runs: Sequence[RunPoint], fit: FitData, column: str, title: str) -> Drawing:
     """N* or D* over C: the minima, the power law through them, and the parametric law's."""
     curve, power = optimal_rows(runs, fit), _power_rows(runs, fit, column)
     inner, edges = minimum_rows(fit)
@@ -157,14 +157,14 @@ def _columns(column: str) -> tuple[str, str, str]:
     return column, f"low_{column}", f"high_{column}"
 
 
-def power_law(fit: Fit, column: str) -> PowerLaw | None:
+def power_law(fit: FitData, column: str) -> PowerLaw | None:
     """The power law of N* (`n_params`) or D* (`images`) through the interior minima, or None."""
     law = fit["laws"].get("isoflop") or {}
     _, k, exponent = POWERS[column]
     return PowerLaw(law[k], law[exponent]) if law.get(k) is not None else None
 
 
-def _power_rows(runs: Sequence[RunPoint], fit: Fit, column: str) -> list[Row]:
+def _power_rows(runs: Sequence[RunPoint], fit: FitData, column: str) -> list[Row]:
     law = power_law(fit, column)
     if law is None:
         return []
@@ -176,7 +176,7 @@ def _power_rows(runs: Sequence[RunPoint], fit: Fit, column: str) -> list[Row]:
     ]
 
 
-def _formula(fit: Fit, column: str) -> str:
+def _formula(fit: FitData, column: str) -> str:
     law = power_law(fit, column)
     if law is None:
         return ""

@@ -15,7 +15,7 @@ from vitladder.report.choices import Choice, read_choices
 from vitladder.report.css import style_sheet
 from vitladder.report.figure_markup import Card, card, keep_files
 from vitladder.report.figures import page_figures
-from vitladder.report.marks import Fit
+from vitladder.report.marks import FitData
 from vitladder.report.style import DARK
 from vitladder.runs.atomic import write_text
 from vitladder.runs.record import Record
@@ -32,7 +32,7 @@ class Study:
     records: Sequence[Record]
     runs: Sequence[RunPoint]
     choices: Sequence[Choice]
-    fit: Fit
+    fit: FitData
     command: str
 
     @property
@@ -41,7 +41,7 @@ class Study:
         return study_name(self.records, self.folder)
 
 
-def write_page(folder: Path, fit: Fit, *, command: str) -> Path:
+def write_page(folder: Path, fit: FitData, *, command: str) -> Path:
     """Write `<folder>/report.html` and `<folder>/figures/`; returns the page's path.
 
     `fit` is what `fit_study` (or `unfitted_study`) returned for the folder, `command` what was

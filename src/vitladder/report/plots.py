@@ -15,7 +15,7 @@ from vitladder.report.marks import (
     LOSS,
     RUN_TIPS,
     C,
-    Fit,
+    FitData,
     N,
     minima,
     minimum_row,
@@ -31,7 +31,7 @@ Groups = Sequence[Sequence[RunPoint]]
 CURVE_POINTS = 1200  # of all parabolas together, at most
 
 
-def isoflop_curves(runs: Sequence[RunPoint], fit: Fit) -> Drawing:
+def isoflop_curves(runs: Sequence[RunPoint], fit: FitData) -> Drawing:
     """Loss over N for each budget, with its parabola and its starred minimum."""
     groups = budgets(runs)
     named = shades([group[0].budget for group in groups], lambda value: power_of_ten(value, 3))
@@ -75,7 +75,7 @@ def _joins(groups: Groups, named: Shades) -> list[Row]:
     return rows
 
 
-def _parabolas(inner: Sequence[Row], fit: Fit) -> list[Row]:
+def _parabolas(inner: Sequence[Row], fit: FitData) -> list[Row]:
     """The parabola of each interior minimum over the sizes that it was fitted to."""
     rows = []
     fitted = [minimum for minimum in minima(fit) if not minimum["edge"]]
@@ -89,7 +89,7 @@ def _parabolas(inner: Sequence[Row], fit: Fit) -> list[Row]:
     return rows
 
 
-def frontier(runs: Sequence[RunPoint], fit: Fit) -> Drawing:
+def frontier(runs: Sequence[RunPoint], fit: FitData) -> Drawing:
     """Loss over C: all runs, the minima, and the law's compute-optimal curve with its formula."""
     named = shades([run.n_params for run in runs], si)
     points = [run_row(run, size=named(run.n_params)) for run in runs]

@@ -16,7 +16,7 @@ from vitladder.report.answer import answer
 from vitladder.report.choices import Choice, choice_of_each
 from vitladder.report.comparison import CAPTION, comparison_answer, comparison_rows
 from vitladder.report.comparison import HEAD as COMPARED
-from vitladder.report.marks import Fit
+from vitladder.report.marks import FitData
 from vitladder.report.notation import MISSING
 from vitladder.runs.record import Record
 
@@ -35,14 +35,14 @@ MISSING_LAWS = {
 }
 
 
-def answer_of(choices: Sequence[Choice], runs: Sequence[RunPoint], fit: Fit) -> str:
+def answer_of(choices: Sequence[Choice], runs: Sequence[RunPoint], fit: FitData) -> str:
     """What the study found: the best choice where it compares some, else its laws."""
     sentences = [comparison_answer(choices), NO_LAW] if choices else answer(runs, fit)
     said = "".join(markup.paragraph(text) for text in sentences)
     return f'<section id="answer" aria-label="Answer">{said}</section>'
 
 
-def laws(fit: Fit, figures: str) -> str:
+def laws(fit: FitData, figures: str) -> str:
     """The figures of the laws, their tables, and what they lack."""
     found, reasons = fit.get("laws") or {}, fit.get("reasons") or {}
     parametric, isoflop = found.get("parametric"), found.get("isoflop")
@@ -110,7 +110,7 @@ def _links(folder: Path, run: tables.Cell) -> str:
     return " ".join(links) or MISSING
 
 
-def trouble(records: Sequence[Record], fit: Fit) -> str:
+def trouble(records: Sequence[Record], fit: FitData) -> str:
     """Runs that the law does not explain, and runs that did not complete."""
     flagged, errors = tables.flagged_rows(fit), tables.error_rows(records)
     content = []
@@ -124,7 +124,7 @@ def trouble(records: Sequence[Record], fit: Fit) -> str:
     return markup.section("trouble", "Flagged and failed runs", *(content or [nothing]))
 
 
-def made(records: Sequence[Record], fit: Fit, command: str) -> str:
+def made(records: Sequence[Record], fit: FitData, command: str) -> str:
     """Commands, versions, machines, and what is counted how."""
     return markup.section(
         "made",

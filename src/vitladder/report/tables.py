@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from vitladder.laws.study import budget_of
-from vitladder.report.marks import Fit
+from vitladder.report.marks import FitData
 from vitladder.report.notation import (
     MISSING,
     finite,
@@ -21,7 +20,6 @@ from vitladder.report.notation import (
 from vitladder.runs.record import Record
 
 Rows = list[list[str]]
-NO_CHOICES: Mapping[str, str] = MappingProxyType({})
 
 LAW_HEAD = ("Quantity", "Estimate", "95 % interval", "Meaning")
 PARAMETRIC_MEANING = {
@@ -101,14 +99,12 @@ class Cell(NamedTuple):
     value: float | None = None
 
 
-def run_head(choices: Mapping[str, str] = NO_CHOICES) -> tuple[str, ...]:
+def run_head(choices: Mapping[str, str]) -> tuple[str, ...]:
     """The columns, with one for what the study compares where it does."""
     return (*RUN_HEAD[:2], "Choice", *RUN_HEAD[2:]) if choices else RUN_HEAD
 
 
-def run_cells(
-    records: Sequence[Record], choices: Mapping[str, str] = NO_CHOICES
-) -> list[list[Cell]]:
+def run_cells(records: Sequence[Record], choices: Mapping[str, str]) -> list[list[Cell]]:
     """Every run, by budget, then by size; with the runs' choices where there are any."""
     rows = []
     for record in sorted(records, key=_order):
@@ -161,7 +157,7 @@ def _whole(value: float | None) -> str:
     return MISSING if value is None else f"{value:.0f}"
 
 
-def flagged_rows(fit: Fit) -> Rows:
+def flagged_rows(fit: FitData) -> Rows:
     """The runs that the parametric law does not explain, the worst first."""
     return [[str(one["run"]), plain(one["z"], 1)] for one in fit.get("flagged_runs") or []]
 
