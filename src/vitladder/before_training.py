@@ -11,6 +11,7 @@ from vitladder.data.cache import prepare
 from vitladder.errors import UserError
 from vitladder.hand_over import Planned
 from vitladder.runs.storage import check_writable
+from vitladder.runs.wandb_about import check_sweep
 from vitladder.together import check_together
 
 
@@ -20,6 +21,7 @@ def check(runs: Sequence[Planned]) -> None:
 
     for run in runs:
         _check_is_here(run)
+        check_sweep(run.config.logger.name)
         n_params = run.cost.n_params  # before a model is built: the plan refuses in its own words
         check_optimizer(run.config)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+import re
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
@@ -15,12 +17,22 @@ from hypothesis import strategies as st
 from vitladder.compose import compose_config
 from vitladder.laws.fit import fit_or_reasons
 from vitladder.report import captions
-from vitladder.report.choices import at_budgets, choice_of_each, pooled_spread, read_choices
-from vitladder.report.comparison import comparison_answer, comparison_rows, drawable
+from vitladder.report.chart import Drawing
+from vitladder.report.choices import (
+    Choice,
+    at_budgets,
+    choice_of_each,
+    pooled_spread,
+    read_choices,
+)
+from vitladder.report.comparison import comparison, comparison_answer, comparison_rows, drawable
+from vitladder.report.figures import page_figures
 from vitladder.report.learning import LearningCurve, learning_curves
 from vitladder.report.page import write_page
 from vitladder.report.style import CHOICES
 from vitladder.report.tables import run_cells, run_head
+from vitladder.report.vega import to_svg
+from vitladder.runs.metrics import open_rows, write_row
 from vitladder.runs.record import Record, Results, write_record
 
 
@@ -220,6 +232,59 @@ def test_the_page_of_a_study_of_kernels_compares_them_and_says_why_there_is_no_l
     assert '<th scope="col">State</th><th scope="col">Choice</th>' in runs
     assert runs.count("<td>complete</td><td>attention.name=naive</td>") == 2
     assert "<td>failed</td><td>attention.name=linear</td>" in runs
+
+
+def colours(drawing: Drawing) -> dict[str, str]:
+    """The colour of each choice in a figure."""
+    [scale] = {
+        json.dumps(one["encoding"]["color"]["scale"]): one["encoding"]["color"]["scale"]
+        for one in drawing.spec["layer"]
+        if one["encoding"].get("color", {}).get("field") == "choice"
+    }.values()
+    return dict(zip(scale["domain"], scale["range"], strict=True))
+
+
+def test_a_choice_has_one_colour_in_all_figures() -> None:
+    # Which did not complete: one choice more, and a setting more in which runs differ.
+    broken = run("naive", 2, None, status="diverged")
+    broken = replace(broken, config={**broken.config, "optim": {"lr": 5.0}})
+    records = [*STUDY, broken, run("naive", 3, None, status="interrupted")]
+    choices = read_choices(records)
+    folder = Path("kernels")
+    for record in records:
+        (folder / record.run_key).mkdir(parents=True)
+        with open_rows(folder / record.run_key, last_step=0) as rows:
+            write_row(rows, {"step": 1, "flops": 1e9, "val_loss": 0.9})
+    figures = page_figures(folder, records, [], {}, choices)
+    drawn = {one.name: one.drawing for one in (*figures.compared, *figures.speed) if one.drawing}
+    drawn |= {one.name: one.drawing for one in figures.learning if one.drawing}
+    assert set(drawn) == {"comparison", "throughput", "learning"}
+    told = {"attention.name=naive": CHOICES[0], "attention.name=window": CHOICES[1]}
+    assert {name: colours(drawing) for name, drawing in drawn.items()} == dict.fromkeys(drawn, told)
+    assert {row["choice"] for row in drawn["throughput"].rows} == set(told)
+
+
+def test_a_run_that_did_not_complete_is_named_as_those_that_did() -> None:
+    broken = run("naive", 2, None, status="diverged")
+    broken = replace(broken, config={**broken.config, "optim": {"lr": 5.0}})
+    records = [*STUDY, broken]
+    named = choice_of_each(records, read_choices(records))
+    assert named[broken.run_key] == named[STUDY[0].run_key] == "attention.name=naive"
+    assert named[STUDY[-1].run_key] == "attention.name=linear"
+
+
+def test_a_row_of_the_picture_has_a_line_for_each_setting_and_nothing_is_cut() -> None:
+    names = [f"attention.name=window, position.name=rope_{kind}" for kind in ("axial", "mixed")]
+    choices = [
+        Choice(name, 4000.0, flops, (0.5, 0.6), None, (f"{name}{flops}a", f"{name}{flops}b"))
+        for name in names
+        for flops in (1e10, 1e11)
+    ]
+    spec = comparison(choices).spec
+    assert spec["encoding"]["y"]["axis"]["labelLimit"] == 0
+    still = re.sub(r"<[^>]+>", "\n", to_svg(spec, "comparison", "choices"))
+    for line in ("position.name=rope_axial", "position.name=rope_mixed", "C 10¹⁰", "C 10¹¹"):
+        assert still.count(line) == 2
 
 
 def test_a_study_that_compares_nothing_has_no_column_of_choices() -> None:

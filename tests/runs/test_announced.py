@@ -51,6 +51,14 @@ def test_a_killed_command_is_not_at_work_and_leaves_nothing_for_long() -> None:
         assert {file.name for file in STUDY.iterdir()} == {".announced-alive.json", ".stop-alive"}
 
 
+def test_a_study_that_cannot_be_written_is_for_the_run_to_say() -> None:
+    Path("outputs").write_text("no folder")
+    reached = False
+    with announced(STUDY, invocation("one"), RUNS):
+        reached = True
+    assert reached
+
+
 def test_half_an_announcement_is_none_yet() -> None:
     with announced(STUDY, invocation("one"), RUNS):
         file = STUDY / ".announced-one.json"
@@ -66,7 +74,7 @@ def test_a_command_that_begins_is_not_taken_for_a_dead_one() -> None:
             forget_the_dead(STUDY)
 
     STUDY.mkdir(parents=True)
-    others = [threading.Thread(target=forget) for _ in range(2)]
+    others = [threading.Thread(target=forget) for _ in range(6)]
     for other in others:
         other.start()
     try:

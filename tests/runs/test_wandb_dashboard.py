@@ -14,7 +14,7 @@ from laws_study import write_run, write_study
 from PIL import Image
 from wandb_server import Server
 
-from vitladder.runs.wandb_about import about_run, write_about
+from vitladder.runs.wandb_about import FIT_JOB, About, about_run, write_about
 from vitladder.runs.wandb_dashboard import dashboard
 from vitladder.runs.wandb_names import NAMES
 
@@ -187,6 +187,15 @@ def test_a_study_without_a_run_for_wandb_is_one_line(here: Here) -> None:
     done = here("dashboard", str(STUDY), "--dry-run")
     assert (done.returncode, done.stdout) == (2, "")
     assert "outputs/study has no run for W&B; train with logger=wandb first" in done.stderr
+
+
+def test_a_fit_alone_is_no_study_to_look_at(here: Here) -> None:
+    about = About("p", None, "study", FIT_JOB, "study fit", config={})
+    (STUDY / "fit").mkdir(parents=True)
+    write_about(STUDY / "fit", about)
+    done = here("dashboard", str(STUDY), "--dry-run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "outputs/study has a fit for W&B, and no run; train with logger=wandb" in done.stderr
 
 
 def test_no_study_is_one_line(here: Here) -> None:

@@ -17,6 +17,7 @@ from wandb_server import Server, numbers
 from vitladder.compose import compose_config
 from vitladder.config import Config
 from vitladder.runs.metrics import read_rows
+from vitladder.runs.wandb_about import about_run
 
 Here = Callable[..., subprocess.CompletedProcess[str]]
 SWEEPS = Path(__file__).parents[2] / "sweeps" / "wandb"
@@ -128,6 +129,24 @@ def test_wandbs_agent_trains_a_run_of_the_sweep(server: Server) -> None:
     # Later, and elsewhere, its rows still go where its sweep is.
     about = json.loads((folder / ".wandb-about.json").read_text())
     assert (about["project"], about["entity"]) == ("theirs", "e")
+
+
+@pytest.mark.parametrize("logger", ["wandb", "wandb_online"])
+def test_a_run_goes_to_no_project_that_nobody_knows(
+    here: Here, monkeypatch: pytest.MonkeyPatch, logger: str
+) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    done = here("train", "compute.steps=1", f"logger={logger}", "logger.entity=lab")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "`wandb agent ENTITY/PROJECT/SWEEP`" in done.stderr
+
+
+def test_a_sweep_without_an_entity_is_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    monkeypatch.setenv("WANDB_PROJECT", "theirs")
+    config = {"study": "s", "logger": {"project": "ours", "entity": "lab"}}
+    about = about_run(config, {}, "key", "vitladder train")
+    assert (about.project, about.entity) == ("theirs", None)
 
 
 def test_an_agent_asks_for_one_run(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

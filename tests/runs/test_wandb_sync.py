@@ -167,6 +167,7 @@ def test_a_fit_carries_its_tables_its_figures_and_its_files(server: Server) -> N
     fit_the_study()
     (STUDY / "figures").mkdir()
     Image.new("RGB", (8, 8)).save(STUDY / "figures" / "isoflop.png")
+    (STUDY / "figures" / "nowhere.png").symlink_to("gone.png")
     assert sync(STUDY) == Synced(now=1)
     [fit] = artifacts.of_kind("fit")
     assert fit.name == "fit-study"
@@ -182,6 +183,8 @@ def test_a_fit_carries_its_tables_its_figures_and_its_files(server: Server) -> N
     value, low, high = rows["parametric", "alpha"]
     assert low < value < high
     assert low < LAW.alpha < high
+    # A fit has no step, so no C either.
+    assert "compute/flops" not in run.summary
     # Another picture is another fit; the same one is not.
     assert sync(STUDY) == Synced(before=1)
     Image.new("RGB", (8, 8), "red").save(STUDY / "figures" / "isoflop.png")

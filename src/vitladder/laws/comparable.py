@@ -47,7 +47,23 @@ def groups(records: Sequence[Record]) -> dict[str, list[Record]]:
     One group without a name where nothing does. Options of one plugin that the others do not have
     are left out of the names where the plugin's name says enough.
     """
-    settings = [_settings(record) for record in records]
+    found: dict[str, list[Record]] = {}
+    for record, name in zip(records, names(records, among=records), strict=True):
+        found.setdefault(name, []).append(record)
+    return found
+
+
+def names(records: Sequence[Record], *, among: Sequence[Record]) -> list[str]:
+    """What each record is of what sets those apart that it is named among."""
+    telling = _telling([_settings(record) for record in among])
+    return [
+        ", ".join(f"{one_line(key)}={_text(settings.get(key))}" for key in telling)
+        for settings in map(_settings, records)
+    ]
+
+
+def _telling(settings: Sequence[Settings]) -> list[str]:
+    """The keys that differ, without those that a plugin's name says already."""
     telling = _differing(settings)
     for kind in ("attention", "position"):
         if f"{kind}.name" in telling:
@@ -58,11 +74,7 @@ def groups(records: Sequence[Record]) -> dict[str, list[Record]]:
                 or key == f"{kind}.name"
                 or _varies_within(settings, f"{kind}.name", key)
             ]
-    found: dict[str, list[Record]] = {}
-    for record, one in zip(records, settings, strict=True):
-        name = ", ".join(f"{one_line(key)}={_text(one.get(key))}" for key in telling)
-        found.setdefault(name, []).append(record)
-    return found
+    return telling
 
 
 def _differing(settings: Sequence[Settings]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from vitladder.laws.comparable import SIZE, flat, groups
+from vitladder.laws.comparable import SIZE, flat, groups, names
 from vitladder.laws.study import budget_of, shared_budgets
 from vitladder.report.notation import finite
 from vitladder.runs.record import Record
@@ -41,11 +41,7 @@ class Choice:
 
 def read_choices(records: Sequence[Record]) -> list[Choice]:
     """The choices that a study compares, each budget's best first; none where nothing differs."""
-    complete = [
-        record
-        for record in records
-        if record.status == "complete" and finite(record.results.val_loss) is not None
-    ]
+    complete = _complete(records)
     named = groups(complete) if complete else {}
     if len(named) < 2:
         return []
@@ -91,8 +87,16 @@ def choice_of_each(records: Sequence[Record], choices: Sequence[Choice]) -> dict
     """What each run is of what the study compares, also if it did not complete; or nothing."""
     if not choices:
         return {}
-    every = {run.run_key: name for name, runs in groups(records).items() for run in runs}
-    return every | names_of_runs(choices)
+    named = names(records, among=_complete(records))
+    return {record.run_key: name for record, name in zip(records, named, strict=True)}
+
+
+def _complete(records: Sequence[Record]) -> list[Record]:
+    return [
+        record
+        for record in records
+        if record.status == "complete" and finite(record.results.val_loss) is not None
+    ]
 
 
 def _budget(record: Record) -> float:

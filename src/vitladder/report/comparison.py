@@ -18,6 +18,8 @@ CAPTION = (
     "Told apart: above the best by more than their pooled standard deviation over seeds"
 )
 _MOST_ROWS = 40
+_BETWEEN = ", "
+_LINE = 14
 _COLUMNS = ("run", "choice", "n_params", "budget_flops", "loss")
 _TIPS: Tips = (
     ("run", "run"),
@@ -92,7 +94,15 @@ def comparison(choices: Sequence[Choice]) -> Drawing:
         "type": "nominal",
         "title": None,
         "sort": labels,
-        "axis": {"labelLimit": 260, "grid": True, "ticks": False, "domain": False},
+        "axis": {
+            # A line for each setting: names that Vega cuts short would read alike.
+            "labelExpr": f"split(datum.label, '{_BETWEEN}')",
+            "labelLimit": 0,
+            "labelLineHeight": _LINE,
+            "grid": True,
+            "ticks": False,
+            "domain": False,
+        },
     }
     tick = {"type": "tick", "thickness": 2, "size": 20, "color": INK}
     # The rows are named, so there is no legend.
@@ -104,7 +114,8 @@ def comparison(choices: Sequence[Choice]) -> Drawing:
         layer(rows, dots(len(rows)), shade, tips=_TIPS),
     ]
     x = loss_axis("loss", LOSS, [row["loss"] for row in rows])
-    spec = chart(layers, x, y, height=max(90, 34 * len(labels)))
+    lines = max(label.count(_BETWEEN) + 1 for label in labels)
+    spec = chart(layers, x, y, height=max(90, (_LINE * lines + 20) * len(labels)))
     return Drawing(spec, _COLUMNS, rows)
 
 
@@ -162,4 +173,4 @@ def _label(choice: Choice, choices: Sequence[Choice]) -> str:
         parts.append(f"C {power_of_ten(choice.flops, 3)}")
     if len({other.n_params for other in choices if other.name == choice.name}) > 1:
         parts.append(f"N {si(choice.n_params)}")
-    return ", ".join(parts)
+    return _BETWEEN.join(parts)

@@ -9,7 +9,7 @@ from pathlib import Path
 from vitladder.laws.study import RunPoint
 from vitladder.report import captions
 from vitladder.report.chart import Drawing
-from vitladder.report.choices import Choice, choice_of_each
+from vitladder.report.choices import Choice, names_of_runs
 from vitladder.report.comparison import comparison, drawable
 from vitladder.report.learning import learning_curves, read_learning_curves
 from vitladder.report.marks import FitData
@@ -88,7 +88,9 @@ def page_figures(
     choices: Sequence[Choice],
 ) -> Figures:
     """All figures of a study."""
-    speeds, named = read_speeds(records), choice_of_each(records, choices)
+    # Of what is compared alone, so that each choice has its colour in every figure.
+    named = names_of_runs(choices)
+    speeds = [one for one in read_speeds(records) if not named or one.run_key in named]
     # Runs of several choices share no law, so there is none to draw.
     laws = [] if choices else _laws(runs, fit)
     predicted = [] if choices else [_predicted(runs, fit)]

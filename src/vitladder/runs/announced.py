@@ -69,9 +69,16 @@ def _locked(file: Path) -> TextIO:
     while True:
         opened = file.open("w", encoding="utf-8")
         fcntl.flock(opened, fcntl.LOCK_EX)
-        if file.exists():
+        if _is_still(opened, file):
             return opened
         opened.close()
+
+
+def _is_still(opened: TextIO, file: Path) -> bool:
+    """Whether an open file is the one of that name: it was until then nobody's, and removable."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(opened.fileno()), file.stat())
+    return False
 
 
 def read_announcements(study: Path) -> list[Announcement]:
@@ -123,9 +130,12 @@ def _is_alive(file: Path) -> bool:
 def _removed_if_dead(file: Path) -> bool:
     """Remove the file of a dead command, locked meanwhile: one that begins would lock it too."""
     try:
-        with file.open("a", encoding="utf-8") as opened:
+        with file.open("r+", encoding="utf-8") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.unlink(missing_ok=True)
+            if _is_still(opened, file):
+                file.unlink()
+    except FileNotFoundError:
+        return True
     except OSError:
         # It is alive, or another user's: its requests stay.
         return False

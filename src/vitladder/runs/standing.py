@@ -65,7 +65,7 @@ class Standing:
 
     @property
     def share(self) -> float | None:
-        """The part of the FLOPs of all runs that is trained; None where one's C is not known."""
+        """The part of the FLOPs of all runs that is done with; None where one's C is not known."""
         total = _sum([run.flops for run in self.runs])
         return sum(run.done for run in self.runs) / total if total else None
 

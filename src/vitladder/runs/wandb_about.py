@@ -85,6 +85,18 @@ def under_agent() -> bool:
     return "WANDB_SWEEP_ID" in os.environ
 
 
+def check_sweep(logger_name: str) -> None:
+    """Raise UserError where a run is for W&B, and its sweep's agent was not told the project.
+
+    W&B puts it where the sweep is, whatever it is told, so nobody here would know where that is.
+    """
+    if under_agent() and logger_name in _OURS and "WANDB_PROJECT" not in os.environ:
+        raise UserError(
+            "the agent of a W&B sweep was not told the sweep's project; call it as "
+            "`wandb agent ENTITY/PROJECT/SWEEP`, as `wandb sweep` says"
+        )
+
+
 def check_agent() -> None:
     """Raise UserError for a multirun under an agent of W&B's sweeps, which asks for one run."""
     if under_agent():
@@ -95,9 +107,10 @@ def check_agent() -> None:
 
 
 def _of_sweep(logger: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Project and entity of the sweep, where its agent was told them: its runs belong there."""
+    """Project and entity of the sweep, where W&B puts its runs; None is the user's default."""
+    # Without one only runs that are not for W&B pass `check_sweep`.
     project = os.environ.get("WANDB_PROJECT", logger["project"])
-    return project, os.environ.get("WANDB_ENTITY", logger["entity"])
+    return project, os.environ.get("WANDB_ENTITY")
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,13 +22,12 @@ _LAW_HEAD = ["law", "formula", "parameter", "value", "low 95 %", "high 95 %", "r
 
 def fit_files(study: Path) -> list[Path]:
     """Return the files that a study's fit and page have left."""
-    found = [study / FIT, study / RUNS, *fit_figures(study)]
-    return [file for file in found if file.is_file()]
+    return [*filter(Path.is_file, (study / FIT, study / RUNS)), *fit_figures(study)]
 
 
 def fit_figures(study: Path) -> list[Path]:
     """Return the pictures of a study's page, as W&B shows them."""
-    return sorted((study / FIGURES).glob("*.png"))
+    return sorted(filter(Path.is_file, (study / FIGURES).glob("*.png")))
 
 
 def figure_key(file: Path) -> str:
