@@ -85,6 +85,7 @@ def comparison(choices: Sequence[Choice]) -> Drawing:
     """Every run's loss in a row for its choice, the best at the top, and the mean of each."""
     rows = [row for choice in choices for row in _run_rows(choice, choices)]
     labels = list(dict.fromkeys(row["label"] for row in rows))
+    lines = max(label.count(_BETWEEN) + 1 for label in labels)
     means: list[Row] = [
         {"label": _label(choice, choices), "choice": choice.name, "loss": choice.mean}
         for choice in choices
@@ -99,6 +100,7 @@ def comparison(choices: Sequence[Choice]) -> Drawing:
             "labelExpr": f"split(datum.label, '{_BETWEEN}')",
             "labelLimit": 0,
             "labelLineHeight": _LINE,
+            "labelOffset": (1 - lines) * _LINE / 2,
             "grid": True,
             "ticks": False,
             "domain": False,
@@ -114,7 +116,6 @@ def comparison(choices: Sequence[Choice]) -> Drawing:
         layer(rows, dots(len(rows)), shade, tips=_TIPS),
     ]
     x = loss_axis("loss", LOSS, [row["loss"] for row in rows])
-    lines = max(label.count(_BETWEEN) + 1 for label in labels)
     spec = chart(layers, x, y, height=max(90, (_LINE * lines + 20) * len(labels)))
     return Drawing(spec, _COLUMNS, rows)
 
