@@ -8,6 +8,8 @@ import os
 os.environ["TRITON_INTERPRET"] = "1"
 # Tests run side by side: torch's threads of one would wait for those of another.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Threads of one that has several wait asleep: awake, they take the core that the rest needs.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import subprocess
 import sys
