@@ -158,8 +158,11 @@ def on_a_terminal(arguments: list[str], *, wholly: bool) -> tuple[int, str, str]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wholly", [True, False], ids=["a terminal", "a file for the output"])
-@pytest.mark.parametrize("workers", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
+@pytest.mark.parametrize(
+    ("workers", "wholly"),
+    [([], True), (["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], False)],
+    ids=["one after the other, all on a terminal", "side by side, the output in a file"],
+)
 def test_a_multirun_on_a_terminal_shows_its_study(
     command: str, workers: list[str], wholly: bool
 ) -> None:
