@@ -2,6 +2,6 @@
 
 import sys
 
-from vitladder.cli import main
+from vitladder.cli import own_process
 
-sys.exit(main())
+sys.exit(own_process())

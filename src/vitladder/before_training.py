@@ -13,10 +13,12 @@ from vitladder.hand_over import Planned
 from vitladder.runs.storage import check_writable
 from vitladder.runs.wandb_about import check_sweep
 from vitladder.together import check_together
+from vitladder.train.imports import import_training
 
 
 def check(runs: Sequence[Planned]) -> None:
     """Raise UserError for what would fail in a run wherever it trains: budgets, images, room."""
+    import_training()
     from vitladder.train.optimizer import check_optimizer
 
     for run in runs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -10,6 +11,13 @@ from vitladder import __version__
 from vitladder.commands import COMMANDS, HELP
 from vitladder.errors import UserError, one_line, unknown
 from vitladder.secrets_kept import check_no_secret
+
+
+def own_process() -> int:
+    """Run the command of a process of its own, whose end looks through nothing for garbage."""
+    code = main()
+    gc.freeze()
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

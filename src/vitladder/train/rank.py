@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+from vitladder.train.imports import import_training
+
 
 def train_rank(file: Path) -> None:
     """Train the job with the processes that torchrun's agent has started beside this one."""
@@ -31,6 +33,7 @@ def main() -> int:
     """Return the exit code; what went wrong is in the log, and told to the agent."""
     # Until the run listens to signals, they end this process without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    import_training()
     from torch.distributed.elastic.multiprocessing.errors import record
 
     try:

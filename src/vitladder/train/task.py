@@ -28,6 +28,7 @@ from vitladder.runs.said import said_by_the_command
 from vitladder.runs.sweep import Place
 from vitladder.side_by_side import is_worker, leave_signals_to_the_command
 from vitladder.together import check_together, processes_together
+from vitladder.train.imports import import_training
 from vitladder.train.job import Job
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ def _start(job: Job) -> Record:
         from vitladder.train.ranks import train_together
 
         return train_together(job)
+    import_training()
     from vitladder.train.loop import train
 
     return train(job)
