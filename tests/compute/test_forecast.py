@@ -112,6 +112,20 @@ def test_smaller_micro_batches_need_less_and_take_longer(micro_batch: int) -> No
     assert (pieces.peak_memory_bytes or 0) <= (whole.peak_memory_bytes or 0) + 4 * 86e6
 
 
+def test_a_step_moves_the_weights_with_each_piece_and_the_update_once() -> None:
+    def moved(batch: int, pieces: int = 1) -> float:
+        sizes = (f"data.batch_size={batch}", f"parallel.micro_batch={batch // pieces}")
+        return foreseen(*LARGE, *sizes, "hardware=h100").moved_bytes or 0.0
+
+    with_each_piece = moved(8, 2) - moved(8)
+    assert moved(8, 8) - moved(8) == pytest.approx(7 * with_each_piece)
+    # What no image and no second piece adds to: weights, gradients and moments, read and written.
+    of_no_image = 2 * moved(4) - moved(8)
+    config = resolved(*LARGE)
+    once = 4 * plan(config, DATA).n_params * 7
+    assert of_no_image - with_each_piece == pytest.approx(once)
+
+
 def test_a_listed_machine_is_planned_for_without_being_here() -> None:
     there = foreseen(*LARGE, "hardware=h100", "precision=bf16")
     assert there.machine == "h100"

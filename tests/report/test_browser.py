@@ -85,6 +85,21 @@ def test_hovering_over_a_learning_curve_names_its_run(opened: Opened) -> None:
     assert "complete" in opened.tab.locator("#tip").inner_text()
 
 
+def test_a_tip_leaves_out_what_its_run_lacks(opened: Opened) -> None:
+    points = opened.live("throughput").locator("g.mark-symbol.role-mark path")
+    told = []
+    for run in ("lost", "1.000e+10-1"):
+        which = f"all => all.findIndex(one => one.__data__.tooltip.run === '{run}')"
+        points.nth(points.evaluate_all(which)).hover(force=True)
+        tip = opened.tab.locator("#tip")
+        playwright.expect(tip.locator("b").first).to_have_text(run)
+        told.append(tip.inner_text())
+    lacks, has = told
+    assert "MFU" in has
+    assert "MFU" not in lacks
+    assert "null" not in lacks
+
+
 BRIGHT = "g.mark-symbol.role-mark >> nth=0 >> path[opacity='0.9']"
 
 

@@ -103,6 +103,18 @@ def test_it_is_made_once_and_then_brought_up_to_date(views: Views) -> None:
 
 
 @pytest.mark.slow
+def test_one_that_cannot_be_read_is_not_written_over(views: Views) -> None:
+    study()
+    forked.run("dashboard", str(STUDY))
+    [mine] = [view for known, view in views.kept.items() if known != "V0"]
+    mine["spec"] = json.dumps({"of": "a later version"})
+    again = forked.run("dashboard", str(STUDY))
+    assert (again.returncode, again.stdout, again.stderr.count("\n")) == (2, "", 1)
+    assert views.touched == [mine["id"]]
+    assert mine["spec"] == json.dumps({"of": "a later version"})
+
+
+@pytest.mark.slow
 def test_wandb_gets_the_axes_and_the_runs_of_the_study_alone(views: Views) -> None:
     study()
     forked.run("dashboard", str(STUDY), "--entity", "lab", "--project", "q")
