@@ -133,7 +133,7 @@ def test_a_cpu_that_refuses_memory_is_out_of_memory_too() -> None:
         before=leave_little_room,
     )
     process.join(120)
-    assert process.exitcode == 0, Path("said.err").read_text()
+    assert process.exitcode == 0, [Path(f"said.{end}").read_text() for end in ("out", "err")]
     record, _ = only_run("default")
     assert halvings(record)[0] == (0, 512)
     assert "can't allocate memory" in record["environment"]["out_of_memory"][0]["reason"]

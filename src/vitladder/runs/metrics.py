@@ -136,9 +136,13 @@ def write_row(file: TextIO, row: Mapping[str, float | int | None]) -> None:
 
 
 def to_disk(file: TextIO) -> None:
-    """Wait until the rows so far are on the disk."""
+    """Wait until the rows so far are on the disk.
+
+    Raises FileNotFoundError where the file has been removed: its rows would go nowhere.
+    """
     file.flush()
     os.fsync(file.fileno())
+    Path(file.name).stat()
 
 
 def _cell(value: float | int | None) -> str:

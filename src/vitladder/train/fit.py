@@ -106,6 +106,8 @@ def fit(config: Config, plan: Plan, prepared: Prepared, around: Surroundings) ->
         with signals.noted(), quiet(), matmul_precision(config.precision.name):
             trainer = _trainer(config, plan, around, [*around.watchers, effect, watch, saver])
             status, error = _trained(trainer, module, batches, saved, watch)
+        if world.leads:
+            metrics.to_disk(rows)
     results = _results(watch, trainer.global_step, around.device)
     saver.gather_skipped()
     measured: dict[str, Any] = {"effective_precision": effect.found, **prepared.skipped.facts()}
