@@ -17,7 +17,7 @@ from vitladder.compose import compose_config
 from vitladder.compute.plan import resolve
 from vitladder.data.describe import describe
 from vitladder.errors import UserError
-from vitladder.train.out_of_memory import settled
+from vitladder.train.out_of_memory import is_out_of_memory, settled
 
 SETTINGS = ["model=micro-8", "compute.steps=12", "log_every=1", "evaluations=2", "logger=csv"]
 SETTINGS += ["threads=1", "checkpoint_seconds=1e-9", "attention=roomy"]
@@ -116,6 +116,20 @@ def test_below_one_image_the_run_has_failed_with_the_planners_figures() -> None:
     planned = r"out of memory with a micro-batch of 1: the plan was .* GiB of tensors at a "
     assert re.fullmatch(planned + r"micro-batch of 4, and .* has .* GiB", record["error"])
     assert f"failed: {record['error']}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "no_room"),
+    [
+        ("[enforce fail at alloc_cpu.cpp:73] . DefaultCPUAllocator: can't allocate memory", True),
+        ("could not create a primitive", True),
+        ("could not create a primitive descriptor for the matmul primitive.", False),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_what_libraries_say_where_there_is_no_room_is_known(said: str, no_room: bool) -> None:
+    assert is_out_of_memory(RuntimeError(said)) == no_room
+    assert not is_out_of_memory(ValueError(said))
 
 
 def leave_little_room() -> None:

@@ -30,6 +30,8 @@ FILE = "halvings.json"
 OUT_OF_MEMORY = "out of memory"
 # What libraries say where torch has no exception of its own for it.
 _SAYS = ("can't allocate memory", OUT_OF_MEMORY, "CUBLAS_STATUS_ALLOC_FAILED", "std::bad_alloc")
+# What oneDNN says of code that it has no room to write; where it cannot do a thing, it says more.
+_SAYS_ALONE = "could not create a primitive"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that there was no room for a tensor."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(says in str(error) for says in _SAYS)
+    said = str(error)
+    found = said == _SAYS_ALONE or any(says in said for says in _SAYS)
+    return isinstance(error, RuntimeError) and found
 
 
 def settled(config: Config, folder: Path) -> Config:
