@@ -18,12 +18,13 @@ from vitladder.train.imports import import_training
 
 def check(runs: Sequence[Planned]) -> None:
     """Raise UserError for what would fail in a run wherever it trains: budgets, images, room."""
+    for run in runs:
+        _check_is_here(run)
+        check_sweep(run.config.logger.name)
     import_training()
     from vitladder.train.optimizer import check_optimizer
 
     for run in runs:
-        _check_is_here(run)
-        check_sweep(run.config.logger.name)
         n_params = run.cost.n_params  # before a model is built: the plan refuses in its own words
         check_optimizer(run.config)
         check_augment(run.config.data.augment, run.config.model.image_size or 0)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO
+
+import pytest
 
 from vitladder.runs.announced import Announced, announced, forget_the_dead, read_announcements
 from vitladder.runs.invocation import Invocation
@@ -97,3 +101,35 @@ def test_what_a_live_command_asks_is_kept_also_where_it_cannot_be_read() -> None
         (STUDY / ".interrupt-one").touch()
         forget_the_dead(STUDY)
         assert (STUDY / ".interrupt-one").exists()
+
+
+def swapped_when_locked(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let another command put a new file in the place of one that is about to be locked."""
+    lock, first = fcntl.flock, iter([True])
+
+    def swap_and_lock(opened: TextIO, how: int) -> None:
+        if next(first, False):
+            file.unlink()
+            file.touch()
+        lock(opened, how)
+
+    monkeypatch.setattr(fcntl, "flock", swap_and_lock)
+
+
+def test_a_file_is_removed_only_while_it_is_the_one_that_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    STUDY.mkdir(parents=True)
+    file = STUDY / ".announced-dead.json"
+    file.touch()
+    swapped_when_locked(file, monkeypatch)
+    forget_the_dead(STUDY)
+    assert file.exists()
+
+
+def test_a_file_that_was_swapped_before_it_was_locked_announces_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    swapped_when_locked(STUDY / ".announced-one.json", monkeypatch)
+    with announced(STUDY, invocation("one"), RUNS):
+        assert names() == ["one"]

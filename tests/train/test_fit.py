@@ -45,6 +45,18 @@ class StopAt(NoTracker):
             os.kill(os.getpid(), self.how)
 
 
+class LosesRowsAt(NoTracker):
+    """Removes metrics.csv when the row of a step is written."""
+
+    def __init__(self, step: int, folder: Path) -> None:
+        self.step = step
+        self.folder = folder
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        if row["step"] == self.step:
+            (self.folder / "metrics.csv").unlink()
+
+
 @pytest.fixture(params=[8, 7], ids=["ends on a validation", "ends between validations"])
 def run(request: pytest.FixtureRequest) -> tuple[Config, DataShape, Prepared]:
     """A run of a few steps on digits."""
@@ -195,3 +207,11 @@ def test_bf16_trains_in_bf16(run: tuple[Config, DataShape, Prepared]) -> None:
     assert in_bf16.status == "complete"
     assert in_bf16.results.train_loss != in_fp32.results.train_loss
     assert in_bf16.results.train_loss == pytest.approx(in_fp32.results.train_loss, rel=0.02)
+
+
+def test_rows_that_are_gone_by_the_end_are_missed(
+    run: tuple[Config, DataShape, Prepared], tmp_path: Path
+) -> None:
+    last = int(run[0].compute.steps or 0)
+    with pytest.raises(FileNotFoundError, match=r"metrics\.csv"):
+        train(run, tmp_path / "gone", LosesRowsAt(last, tmp_path / "gone"))

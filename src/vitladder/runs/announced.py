@@ -132,11 +132,10 @@ def _removed_if_dead(file: Path) -> bool:
     try:
         with file.open("r+", encoding="utf-8") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still(opened, file):
+            removable = _is_still(opened, file)
+            if removable:
                 file.unlink()
-    except FileNotFoundError:
-        return True
+            return removable
     except OSError:
-        # It is alive, or another user's: its requests stay.
+        # It is alive, another user's, or another command's to remove: its requests stay.
         return False
-    return True
